@@ -1,0 +1,164 @@
+"""Build the version table of a table: its columns without their rules, and when each row held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Column, Index, MetaData, Table, select
+from sqlalchemy.sql import ColumnElement, FromClause
+from sqlalchemy.types import SchemaType, TypeEngine
+
+from async_continuum.build.names import fit
+from async_continuum.build.types import OperationType, transaction_id_type
+from async_continuum.declare import Settings, Strategy
+from async_continuum.errors import ImproperlyConfigured
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class TableHistory:
+    """How one table maps to its version table. Lives as long as the model's blueprint."""
+
+    table: Table
+    version_table: Table
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    begins: str
+    ends: str | None
+    operation: str
+    strategy: Strategy
+    statements: dict[Any, Any] = field(default_factory=dict)
+    """What later steps have compiled for this table, kept here so that it goes with the table."""
+
+    @property
+    def key_types(self) -> list[TypeEngine[Any]]:
+        return [self.table.c[name].type for name in self.key]
+
+    def key_of(self, rows: FromClause) -> list[ColumnElement[Any]]:
+        """List the key columns of the table, the version table, or an alias of either."""
+        return [rows.c[name] for name in self.key]
+
+
+def ends_of(history: TableHistory, versions: FromClause) -> ColumnElement[Any]:
+    """Give the transaction that ended a version, or NULL: a column, or under 'subquery' the next version's id."""
+    if history.ends is not None:
+        return versions.c[history.ends]
+    later = history.version_table.alias("later")
+    same = [a == b for a, b in zip(history.key_of(later), history.key_of(versions), strict=True)]
+    following = select(later.c[history.begins]).where(*same, later.c[history.begins] > versions.c[history.begins])
+    return following.order_by(later.c[history.begins]).limit(1).correlate(versions).scalar_subquery()
+
+
+def build_table(
+    table: Table,
+    columns: Sequence[Column[Any]],
+    key: Sequence[Column[Any]],
+    settings: Settings,
+    *,
+    model: type,
+    attributes: Sequence[str],
+) -> TableHistory:
+    """Build the version table beside ``table``, in the same metadata, so that ``create_all`` and Alembic see it."""
+    kept = [_version_column(column, is_key=column in set(key)) for column in columns]
+    added = _own_columns(settings)
+    _refuse_clash(columns, attributes, added, model)
+    name = fit(settings.table_name % table.name)
+    # With create_tables=False the table is the user's to create: kept out of the metadata that create_all walks.
+    metadata = table.metadata if settings.create_tables else MetaData()
+    schema = settings.schema if settings.schema is not None else table.schema
+    if f"{schema}.{name}" in metadata.tables or (schema is None and name in metadata.tables):
+        raise ImproperlyConfigured(
+            f"its version table would be {name!r}, which exists already. Choose another with the option 'table_name'.",
+            model=model,
+            option="table_name",
+        )
+    begins = settings.transaction_column_name
+    version_table = Table(name, metadata, *kept, *added, schema=schema)
+    history = TableHistory(
+        table=table,
+        version_table=version_table,
+        columns=tuple(column.key for column in columns),
+        key=tuple(column.key for column in key),
+        begins=begins,
+        ends=settings.end_transaction_column_name if settings.strategy == "validity" else None,
+        operation=settings.operation_type_column_name,
+        strategy=settings.strategy,
+    )
+    _add_indexes(history)
+    return history
+
+
+def extend_table(history: TableHistory, columns: Sequence[Column[Any]]) -> TableHistory:
+    """Take into the version table the columns that were added to the table since it was built."""
+    for column in columns:
+        if column.key not in history.version_table.c:
+            history.version_table.append_column(_version_column(column, is_key=False))
+    return replace(history, columns=tuple(column.key for column in columns), statements={})
+
+
+def _version_column(column: Column[Any], *, is_key: bool) -> Column[Any]:
+    return Column(
+        column.name,
+        _version_type(column.type),
+        key=column.key,
+        primary_key=is_key,
+        nullable=not is_key,
+        autoincrement=False,
+        comment=column.comment,
+    )
+
+
+def _version_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    # A CHECK that goes with the type (Boolean, Enum) is a rule of the present, not of the past.
+    if isinstance(type_, SchemaType) and getattr(type_, "create_constraint", False):
+        unchecked = type_.copy()
+        unchecked.create_constraint = False
+        return unchecked
+    return type_
+
+
+def _own_columns(settings: Settings) -> list[Column[Any]]:
+    begins: Column[Any] = Column(
+        settings.transaction_column_name, transaction_id_type(), primary_key=True, autoincrement=False
+    )
+    ends: Column[Any] = Column(settings.end_transaction_column_name, transaction_id_type())
+    operation: Column[Any] = Column(settings.operation_type_column_name, OperationType(), nullable=False)
+    return [begins, ends, operation] if settings.strategy == "validity" else [begins, operation]
+
+
+def _refuse_clash(
+    columns: Sequence[Column[Any]], attributes: Sequence[str], added: Sequence[Column[Any]], model: type
+) -> None:
+    options = {0: "transaction_column_name", -1: "operation_type_column_name"}
+    names = [*attributes, *(name for column in columns for name in (column.name, column.key))]
+    taken = {name.lower(): name for name in names}
+    for position, column in enumerate(added):
+        option = options.get(0 if position == 0 else position - len(added), "end_transaction_column_name")
+        if column.name.lower() in taken:
+            raise ImproperlyConfigured(
+                f"it has a column or attribute {taken[column.name.lower()]!r}, the name of a column of its version table. "
+                f"Rename ours with the option {option!r}.",
+                model=model,
+                option=option,
+            )
+
+
+def _add_indexes(history: TableHistory) -> None:
+    versions = history.version_table
+    begins = versions.c[history.begins]
+    Index(fit(f"ix_{versions.name}_{history.begins}"), begins)
+    if history.ends is not None:
+        is_open = versions.c[history.ends].is_(None)
+        # At most one open version for a key, held by the database itself; and what closing looks up.
+        Index(
+            fit(f"uq_{versions.name}_open"),
+            *history.key_of(versions),
+            unique=True,
+            postgresql_where=is_open,
+            sqlite_where=is_open,
+        ).ddl_if(callable_=_has_partial_indexes)
+
+
+def _has_partial_indexes(*_: Any, dialect: Any, **__: Any) -> bool:
+    return dialect.name in ("postgresql", "sqlite")

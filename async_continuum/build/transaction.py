@@ -1,0 +1,71 @@
+"""Build the transaction table and class of a registry: one row for each transaction that changed something."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, Index, MetaData, Sequence, String, Table
+from sqlalchemy.orm import Mapper, foreign, registry, relationship
+
+from async_continuum.build.names import fit
+from async_continuum.build.types import UtcDateTime, transaction_id_type
+from async_continuum.declare import Settings
+from async_continuum.errors import ImproperlyConfigured
+
+
+def build_transaction_class(base: type, metadata: MetaData, settings: Settings) -> Any:
+    """Map a ``Transaction`` class derived from ``base`` to the transaction table in ``metadata``."""
+    name = settings.transaction_table_name
+    schema = settings.schema if settings.schema is not None else metadata.schema
+    if (f"{schema}.{name}" if schema else name) in metadata.tables:
+        raise ImproperlyConfigured(
+            f"a table {name!r} exists already: name ours differently, "
+            "make_versioned(options={'transaction_table_name': 'version_transaction'}).",
+            option="transaction_table_name",
+        )
+    table = Table(
+        name,
+        metadata,
+        Column("id", transaction_id_type(), Sequence(fit(f"{name}_id_seq")), primary_key=True, autoincrement=True),
+        Column("issued_at", UtcDateTime(), default=lambda: datetime.now(UTC)),
+        Column("remote_addr", String(50)),
+        schema=schema,
+        # An id that was handed out must never come back, or two commits would merge under one.
+        sqlite_autoincrement=True,
+    )
+    Index(fit(f"ix_{name}_issued_at"), table.c.issued_at, table.c.id)
+    namespace = {
+        "__module__": base.__module__,
+        "__qualname__": "Transaction",
+        "__doc__": "One transaction that changed something versioned: when, who, from where.",
+        "__versioned_models__": [],
+    }
+    transaction_class = type("Transaction", (base,), namespace)
+    # A registry of its own, so that a model of the user's own may be called Transaction too.
+    registry(metadata=metadata).map_imperatively(transaction_class, table)
+    return transaction_class
+
+
+def add_user(transaction_class: Any, user: Mapper[Any]) -> None:
+    """Give the transaction class its ``user_id`` and ``user``, once the user class is mapped.
+
+    The column has no foreign key: a user can be deleted, and history still says who.
+    """
+    if len(user.primary_key) != 1:
+        raise ImproperlyConfigured(
+            f"user_cls {user.class_.__name__!r} has a composite primary key, which one column user_id cannot hold. "
+            "Switch it off with make_versioned(user_cls=None).",
+            model=user.class_,
+            option="user_cls",
+        )
+    mapper: Mapper[Any] = transaction_class.__mapper__
+    table = transaction_class.__table__
+    key = user.primary_key[0]
+    user_id: Column[Any] = Column("user_id", key.type)
+    table.append_column(user_id)
+    Index(fit(f"ix_{table.name}_user_id"), user_id)
+    mapper.add_property("user_id", user_id)
+    mapper.add_property(
+        "user", relationship(user.class_, primaryjoin=foreign(user_id) == key, viewonly=True, uselist=False)
+    )

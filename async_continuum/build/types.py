@@ -1,0 +1,47 @@
+"""Store what history adds to a row: moments, operations, transaction ids."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from async_continuum.operation import Operation
+
+
+def transaction_id_type() -> TypeEngine[int]:
+    """Give the type of a transaction id; SQLite counts up only a column that is INTEGER."""
+    return BigInteger().with_variant(Integer(), "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware `datetime` in UTC in Python, SQLAlchemy-Continuum's naive UTC timestamp in the table."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} is naive: give a datetime with a timezone, such as datetime.now(UTC).")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class OperationType(TypeDecorator[Operation]):
+    """An `Operation` in Python, a small integer in the table."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Operation | None:
+        return None if value is None else Operation(value)

@@ -1,0 +1,165 @@
+"""Read the options of a model, and refuse at once what is misspelt or makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any, Literal, TypedDict
+
+from async_continuum.errors import ImproperlyConfigured
+
+Strategy = Literal["validity", "subquery"]
+Unrecorded = Literal["raise", "warn", "ignore"]
+
+
+class Options(TypedDict, total=False):
+    """Options of one class (``__versioned__``), or the defaults of all."""
+
+    versioning: bool
+    base_classes: tuple[type, ...] | None
+    table_name: str
+    exclude: Sequence[str]
+    include: Sequence[str]
+    native_versioning: bool
+    create_models: bool
+    create_tables: bool
+    transaction_column_name: str
+    end_transaction_column_name: str
+    operation_type_column_name: str
+    strategy: Strategy
+    use_module_name: bool
+    schema: str | None
+    record_if: Callable[..., Any] | Any
+    past_default: Mapping[str, Any]
+    unrecorded: Unrecorded
+    append_only: bool
+
+
+class GlobalOptions(Options, total=False):
+    """Options of ``make_versioned(options=...)``: the defaults of all classes, and those of the transaction table."""
+
+    transaction_table_name: str
+    transaction_cls: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options in force for one class, all resolved. Lives as long as the class's blueprint."""
+
+    versioning: bool = True
+    base_classes: tuple[type, ...] = ()
+    table_name: str = "%s_version"
+    exclude: frozenset[str] = field(default=frozenset())
+    include: frozenset[str] = field(default=frozenset())
+    create_models: bool = True
+    create_tables: bool = True
+    transaction_column_name: str = "transaction_id"
+    end_transaction_column_name: str = "end_transaction_id"
+    operation_type_column_name: str = "operation_type"
+    strategy: Strategy = "validity"
+    use_module_name: bool = False
+    schema: str | None = None
+    transaction_table_name: str = "transaction"
+
+
+_GLOBAL_ONLY = frozenset({"transaction_table_name", "transaction_cls"})
+_NAMES = frozenset(Options.__annotations__)
+_COLUMN_NAMES = ("transaction_column_name", "end_transaction_column_name", "operation_type_column_name")
+_BOOLEANS = ("versioning", "native_versioning", "create_models", "create_tables", "use_module_name", "append_only")
+_INSTEAD = {
+    "create_composite_index": "the version table's primary key serves these queries: remove the option",
+}
+# Named by the contract and not built yet: refused rather than ignored, because a promise that is
+# silently not kept is worse than one that is not made.
+_NOT_YET: dict[str, tuple[Any, ...]] = {
+    "native_versioning": (False,),
+    "record_if": (None,),
+    "past_default": (None, {}),
+    "append_only": (False,),
+    "transaction_cls": (None,),
+    "unrecorded": ("warn",),
+}
+
+
+def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type | None = None) -> Settings:
+    """Resolve ``options`` over ``defaults``.
+
+    Raises `ImproperlyConfigured`, naming the class, the option and the nearest valid name.
+    """
+    if not isinstance(options, Mapping):
+        raise ImproperlyConfigured(
+            f"`__versioned__` is {options!r}; it must be a dict of options, such as {{}}.", model=model
+        )
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        _check_name(name, model)
+        _check_value(name, value, model)
+        if name in Settings.__dataclass_fields__:
+            values[name] = _normalized(name, value)
+    settings = replace(defaults, **values)
+    names = [getattr(settings, name) for name in _COLUMN_NAMES]
+    for name in names:
+        if names.count(name) > 1:
+            raise ImproperlyConfigured(
+                f"two of {', '.join(_COLUMN_NAMES)} are {name!r}; give each a name of its own.",
+                model=model,
+                option=_COLUMN_NAMES[names.index(name)],
+            )
+    return settings
+
+
+def nearest(name: str, valid: Sequence[str] | frozenset[str]) -> str:
+    """Name the nearest valid word, or all of them."""
+    close = get_close_matches(name, sorted(valid), n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(sorted(valid))}."
+
+
+def _check_name(name: str, model: type | None) -> None:
+    if name in _INSTEAD:
+        raise ImproperlyConfigured(f"option {name!r} has no use here: {_INSTEAD[name]}.", model=model, option=name)
+    if name in _GLOBAL_ONLY and model is not None:
+        raise ImproperlyConfigured(
+            f"option {name!r} holds for all classes: give it to make_versioned(options=...).", model=model, option=name
+        )
+    valid = _NAMES if model is not None else _NAMES | _GLOBAL_ONLY
+    if name not in valid:
+        raise ImproperlyConfigured(f"unknown option {name!r}. {nearest(name, valid)}", model=model, option=name)
+
+
+def _check_value(name: str, value: Any, model: type | None) -> None:
+    problem: str | None = None
+    if name == "strategy" and value not in ("validity", "subquery"):
+        problem = f"must be 'validity' or 'subquery', not {value!r}. {nearest(str(value), ('validity', 'subquery'))}"
+    elif name == "unrecorded" and value not in ("raise", "warn", "ignore"):
+        problem = f"must be 'raise', 'warn' or 'ignore', not {value!r}."
+    elif name == "table_name" and (not isinstance(value, str) or value.count("%s") != 1 or value == "%s"):
+        problem = f"must hold one %s for the table's name and more, as '%s_version' does, not {value!r}."
+    elif name in ("exclude", "include") and (
+        isinstance(value, str) or not all(isinstance(item, str) for item in value)
+    ):
+        problem = f"must be a list of attribute names, not {value!r}."
+    elif name in _BOOLEANS and not isinstance(value, bool):
+        problem = f"must be True or False, not {value!r}."
+    elif name in (*_COLUMN_NAMES, "transaction_table_name") and not (isinstance(value, str) and value):
+        problem = f"must be a name, not {value!r}."
+    elif name == "base_classes" and not (
+        value is None or (isinstance(value, (tuple, list)) and all(isinstance(base, type) for base in value))
+    ):
+        problem = f"must be a tuple of classes, not {value!r}."
+    elif name == "schema" and not (value is None or (isinstance(value, str) and value)):
+        problem = f"must be the name of a schema or None, not {value!r}."
+    elif name in _NOT_YET and value not in _NOT_YET[name]:
+        problem = "is not available in this version: leave it out."
+    if problem is not None:
+        raise ImproperlyConfigured(f"option {name!r} {problem}", model=model, option=name)
+
+
+def _normalized(name: str, value: Any) -> Any:
+    match name:
+        case "exclude" | "include":
+            return frozenset(value)
+        case "base_classes":
+            return tuple(value or ())
+        case _:
+            return value

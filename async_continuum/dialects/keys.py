@@ -1,0 +1,117 @@
+"""Hand any number of keys to the database in one parameter, so that a table needs one SQL text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ARRAY, Text, any_, bindparam, func, select, tuple_
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import LargeBinary, TypeEngine
+
+Key = tuple[Any, ...]
+Columns = Sequence[ColumnElement[Any]]
+
+CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """One way in which a dialect takes keys. Lives as long as the statements that are built with it."""
+
+    name: str
+    among: Callable[[Columns, str], ColumnElement[bool]]
+    bind: Callable[[Sequence[Key], str], dict[str, Any]]
+    chunked: bool = False
+
+    def batches(self, keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+        """Split ``keys`` into what one execution takes: all of them, or chunks where the database has no better way."""
+        if not self.chunked:
+            yield keys
+            return
+        for start in range(0, len(keys), CHUNK):
+            yield keys[start : start + CHUNK]
+
+
+def keys_for(types: Sequence[TypeEngine[Any]], keys: Sequence[Key], dialect: Dialect) -> Keys:
+    """Choose the way in which ``dialect`` takes ``keys`` of these column types."""
+    if all(_plain(type_) for type_ in types):
+        if dialect.name == "postgresql" and not any(_is_array(type_, dialect) for type_ in types):
+            return _arrays(types)
+        if dialect.name == "sqlite" and not any(_is_binary(type_, dialect) for type_ in types):
+            encode = _encoder(types, dialect)
+            if all(_survives_json(value) for key in keys for value in encode(key)):
+                return _json(len(types), encode)
+    return _chunks(types)
+
+
+def _plain(type_: TypeEngine[Any]) -> bool:
+    # A type that wraps its parameters in an expression cannot take them inside an array: nothing would match.
+    return type_.bind_expression(bindparam("probe", type_=type_)) is None
+
+
+def _is_array(type_: TypeEngine[Any], dialect: Dialect) -> bool:
+    return isinstance(type_.dialect_impl(dialect), ARRAY)
+
+
+def _is_binary(type_: TypeEngine[Any], dialect: Dialect) -> bool:
+    return isinstance(type_.dialect_impl(dialect), LargeBinary)
+
+
+def _survives_json(value: Any) -> bool:
+    # SQLite's JSON text ends at a NUL; whatever is no JSON scalar is adapted by the driver.
+    return isinstance(value, (int, float)) or (isinstance(value, str) and "\0" not in value)
+
+
+def _encoder(types: Sequence[TypeEngine[Any]], dialect: Dialect) -> Callable[[Key], list[Any]]:
+    processors = [type_.dialect_impl(dialect).bind_processor(dialect) for type_ in types]
+    if not any(processors):
+        return list
+    return lambda key: [
+        value if process is None else process(value) for process, value in zip(processors, key, strict=True)
+    ]
+
+
+def _arrays(types: Sequence[TypeEngine[Any]]) -> Keys:
+    def among(columns: Columns, name: str) -> ColumnElement[bool]:
+        arrays = [bindparam(f"{name}_{i}", type_=ARRAY(type_)) for i, type_ in enumerate(types)]
+        if len(arrays) == 1:
+            return columns[0] == any_(arrays[0])
+        rows = func.unnest(*arrays).table_valued(*(f"k{i}" for i in range(len(arrays)))).render_derived()
+        return tuple_(*columns).in_(select(*rows.c))
+
+    def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
+        return {f"{name}_{i}": list(values) for i, values in enumerate(zip(*keys, strict=True))} or {
+            f"{name}_{i}": [] for i in range(len(types))
+        }
+
+    return Keys("arrays", among, bind)
+
+
+def _json(width: int, encode: Callable[[Key], list[Any]]) -> Keys:
+    def among(columns: Columns, name: str) -> ColumnElement[bool]:
+        value = func.json_each(bindparam(name, type_=Text())).table_valued("value").c.value
+        if width == 1:
+            return columns[0].in_(select(value))
+        return tuple_(*columns).in_(select(*(func.json_extract(value, f"$[{i}]") for i in range(width))))
+
+    def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
+        encoded = [encode(key) for key in keys]
+        return {name: json.dumps([key[0] for key in encoded] if width == 1 else encoded)}
+
+    return Keys("json", among, bind)
+
+
+def _chunks(types: Sequence[TypeEngine[Any]]) -> Keys:
+    def among(columns: Columns, name: str) -> ColumnElement[bool]:
+        if len(types) == 1:
+            return columns[0].in_(bindparam(name, expanding=True, type_=types[0]))
+        return tuple_(*columns).in_(bindparam(name, expanding=True))
+
+    def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
+        return {name: [key[0] for key in keys] if len(types) == 1 else list(keys)}
+
+    return Keys("chunks", among, bind, chunked=True)

@@ -1,0 +1,56 @@
+"""Begin the history of rows that are older than it: one INSERT version for every live row without one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, insert, literal_column, null, select, update
+
+from async_continuum.build import TableHistory
+from async_continuum.dialects import keys_for
+from async_continuum.operation import Operation
+from async_continuum.write import Pieces
+
+
+def pieces_of(connection: Connection, history: TableHistory) -> Pieces:
+    """Give the SQL of a table's history for statements that go over all of it, and so are given no keys."""
+    return Pieces(history, connection.dialect, keys_for(history.key_types, [], connection.dialect))
+
+
+def backfill_table(connection: Connection, history: TableHistory, transaction_id: int, *, batch: int) -> int:
+    """Insert the missing versions, ``batch`` rows a statement; returns how many that were."""
+    p = pieces_of(connection, history)
+    versions, live = history.version_table, history.table
+    tx: Any = transaction_id
+    ended = versions.alias("ended")
+    gone = and_(p.begins(versions) != tx, versions.c[history.operation] == Operation.DELETE)
+    if history.ends is not None:
+        alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
+        closing = update(versions).where(versions.c[history.ends].is_(None), gone, alive)
+        connection.execute(closing.values({history.ends: transaction_id}))
+    later = versions.alias("later")
+    newest = ~exists(
+        select(null())
+        .select_from(later)
+        .where(p.same(later, ended), p.begins(later) > p.begins(ended))
+        .correlate(ended)
+    )
+    known = exists(
+        select(null())
+        .select_from(ended)
+        .where(p.same(ended, live), newest, ended.c[history.operation] != Operation.DELETE)
+        .correlate(live)
+    )
+    copied = (
+        p.copy(tx, literal_column(str(int(Operation.INSERT))))
+        .where(~known)
+        .order_by(*history.key_of(live))
+        .limit(batch)
+    )
+    statement = insert(versions).from_select(p.target, copied, include_defaults=False)
+    total = 0
+    while True:
+        made = connection.execute(statement).rowcount
+        total += made
+        if made < batch:
+            return total

@@ -1,0 +1,105 @@
+"""Compare live rows with their newest versions, and name what history does not account for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Select, case, exists, func, literal_column, null, select
+
+from async_continuum.build import Blueprint
+from async_continuum.dialects import differs
+from async_continuum.maintain.backfill import pieces_of
+from async_continuum.operation import Operation
+from async_continuum.write import Pieces
+
+Kind = Literal["changed", "missing", "orphaned", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """Something that history does not account for.
+
+    ``changed``: the live row differs from its newest version, in ``columns``. ``missing``: a live row whose history
+    says nothing, or that it is gone. ``orphaned``: history says alive, the row is gone. ``broken``: an entity whose
+    versions do not follow one another without a gap.
+    """
+
+    model: type
+    key: tuple[Any, ...]
+    kind: Kind
+    columns: tuple[str, ...] = ()
+
+
+def verify_model(connection: Connection, blueprint: Blueprint) -> Iterator[Discrepancy]:
+    """Report every discrepancy of a model, in four statements."""
+    history = blueprint.history
+    p = pieces_of(connection, history)
+    for row in connection.execute(_changed(p)):
+        columns = tuple(name for name, flag in zip(history.columns, row[len(history.key) :], strict=True) if flag)
+        yield Discrepancy(blueprint.model, tuple(row[: len(history.key)]), "changed", columns)
+    statements: list[tuple[Kind, Select[Any]]] = [("missing", _missing(p)), ("orphaned", _orphaned(p))]
+    if history.ends is not None:
+        statements.append(("broken", _broken(p)))
+    for kind, statement in statements:
+        for row in connection.execute(statement):
+            yield Discrepancy(blueprint.model, tuple(row), kind)
+
+
+def _newest(p: Pieces, versions: Any) -> Any:
+    later = p.history.version_table.alias("later")
+    return ~exists(
+        select(null())
+        .select_from(later)
+        .where(p.same(later, versions), p.begins(later) > p.begins(versions))
+        .correlate(versions)
+    )
+
+
+def _changed(p: Pieces) -> Select[Any]:
+    history, versions = p.history, p.history.version_table
+    flags = [
+        case((differs([(p.live.c[name], versions.c[name])], p.dialect), literal_column("1")), else_=literal_column("0"))
+        for name in history.columns
+    ]
+    return (
+        select(*history.key_of(p.live), *(flag.label(f"differs_{i}") for i, flag in enumerate(flags)))
+        .select_from(p.live.join(versions, p.same(p.live, versions)))
+        .where(_newest(p, versions), versions.c[history.operation] != Operation.DELETE, p.differs(p.live, versions))
+        .order_by(*history.key_of(p.live))
+    )
+
+
+def _missing(p: Pieces) -> Select[Any]:
+    history, versions = p.history, p.history.version_table
+    alive = (
+        select(null())
+        .select_from(versions)
+        .where(p.same(versions, p.live), _newest(p, versions), versions.c[history.operation] != Operation.DELETE)
+        .correlate(p.live)
+    )
+    return select(*history.key_of(p.live)).where(~exists(alive)).order_by(*history.key_of(p.live))
+
+
+def _orphaned(p: Pieces) -> Select[Any]:
+    history, versions = p.history, p.history.version_table
+    live = select(null()).select_from(p.live).where(p.same(p.live, versions)).correlate(versions)
+    return (
+        select(*history.key_of(versions))
+        .where(_newest(p, versions), versions.c[history.operation] != Operation.DELETE, ~exists(live))
+        .order_by(*history.key_of(versions))
+    )
+
+
+def _broken(p: Pieces) -> Select[Any]:
+    history, versions = p.history, p.history.version_table
+    following = versions.alias("following")
+    next_begins = (
+        select(func.min(p.begins(following)))
+        .where(p.same(following, versions), p.begins(following) > p.begins(versions))
+        .correlate(versions)
+        .scalar_subquery()
+    )
+    gap = p.ends(versions).is_distinct_from(next_begins)
+    return select(*history.key_of(versions)).where(gap).distinct().order_by(*history.key_of(versions))

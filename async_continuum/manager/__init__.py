@@ -1,0 +1,25 @@
+"""Switched on and off: the manager, the only room that listens to SQLAlchemy's events."""
+
+from async_continuum.manager.manager import VersioningManager
+from async_continuum.manager.setup import (
+    backfill,
+    current_transaction,
+    get_versioning_manager,
+    make_versioned,
+    remove_versioning,
+    vacuum,
+    verify,
+    versioning_manager,
+)
+
+__all__ = [
+    "VersioningManager",
+    "backfill",
+    "current_transaction",
+    "get_versioning_manager",
+    "make_versioned",
+    "remove_versioning",
+    "vacuum",
+    "verify",
+    "versioning_manager",
+]

@@ -1,0 +1,191 @@
+"""Switch versioning on and off, and do for a whole session what needs its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper, Session
+
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint
+from async_continuum.declare import GlobalOptions, Settings, read_options
+from async_continuum.errors import ImproperlyConfigured
+from async_continuum.maintain import Discrepancy, backfill_table, vacuum_table, verify_model
+from async_continuum.manager.manager import Configuration, VersioningManager
+from async_continuum.manager.scope import mapper_scope, session_scope
+from async_continuum.manager.signature import Signature
+from async_continuum.model import Versioned
+from async_continuum.read import TransactionBase, require_async
+
+R = TypeVar("R")
+
+versioning_manager = VersioningManager()
+"""The manager that `make_versioned` uses where it is given none."""
+
+_active: list[VersioningManager] = []
+
+
+def make_versioned(
+    mapper: Any = Mapper,
+    session: Any = Session,
+    manager: VersioningManager = versioning_manager,
+    plugins: Sequence[Any] | None = None,
+    options: GlobalOptions | None = None,
+    user_cls: type | str | None = "User",
+) -> VersioningManager:
+    """Keep the history of every class that declares it, whenever it is declared, and give the manager.
+
+    ``mapper`` (a mapper class, a mapped class or a declarative base) and ``session`` (a session class or a
+    sessionmaker) restrict what is versioned and what is recorded. Twice with the same arguments is once.
+
+    Raises `ImproperlyConfigured` for an unknown option or a bad value.
+    """
+    if plugins:
+        raise ImproperlyConfigured("plugins are not available in this version: leave them out.", option="plugins")
+    settings = read_options(options or {}, defaults=Settings())
+    manager.activate(Configuration(mapper_scope(mapper), session_scope(session), settings, user_cls))
+    if manager not in _active:
+        _active.append(manager)
+    return manager
+
+
+def remove_versioning(
+    mapper: Any = Mapper, session: Any = Session, manager: VersioningManager = versioning_manager
+) -> None:
+    """Undo `make_versioned` completely: listeners, version tables and attributes; stored history stays.
+
+    ``mapper`` and ``session`` are accepted as SQLAlchemy-Continuum does; the manager knows what it listens to.
+    """
+    del mapper, session
+    manager.deactivate()
+    if manager in _active:
+        _active.remove(manager)
+
+
+def get_versioning_manager(target: Any) -> VersioningManager:
+    """Give the manager that keeps the history of a class or an object. Raises `ClassNotVersioned`."""
+    blueprint = blueprint_of(target)
+    for manager in _active:
+        if blueprint.model in manager.models:
+            return manager
+    raise ImproperlyConfigured("its manager is not active.", model=blueprint.model)
+
+
+def _refuse_uncovered(mapper: Mapper[Any], _: Connection, __: Any) -> None:
+    """Fail the flush of a `Versioned` class whose history nobody keeps: it would be lost in silence."""
+    model = mapper.class_
+    if find_blueprint(model) is None and model.__versioned__.get("versioning", True):
+        raise ImproperlyConfigured(
+            "it is Versioned, but no manager keeps its history: call make_versioned() once in the process.",
+            model=model,
+        )
+
+
+for _name in ("before_insert", "before_update", "before_delete"):
+    event.listen(Versioned, _name, _refuse_uncovered, propagate=True, raw=True)
+
+
+async def current_transaction(session: AsyncSession, *, model: type | None = None) -> TransactionBase:
+    """Give the object of the session's running transaction, to set fields on.
+
+    Its row and id come with the first recorded flush, at the latest at commit; it stays even where nothing changes,
+    since it was asked for. ``model`` says whose transaction is meant, where several managers or registries record
+    the session. Raises `ImproperlyConfigured` where that is needed.
+    """
+    source = require_async(session).sync_session
+    manager, transaction_class = _transaction_class(source, model)
+    recorder = manager.recorder(source)
+    if recorder is None:
+        raise ImproperlyConfigured(f"{type(source).__name__} is outside the scope of make_versioned(session=...).")
+    signature = recorder.signatures.get(transaction_class)
+    if signature is not None:
+        return signature.transaction  # type: ignore[no-any-return]
+    ids = [ledger.transaction_id for (_, cls), ledger in recorder.ledgers if cls is transaction_class]
+    known = next((found for found in ids if found is not None), None)
+    if known is not None:
+        transaction = await session.get_one(transaction_class, known)
+        recorder.signatures[transaction_class] = Signature(transaction, stored=known)
+        return transaction
+    fresh = transaction_class()
+    recorder.signatures[transaction_class] = Signature(fresh)
+    return fresh
+
+
+def _transaction_class(session: Session, model: type | None) -> tuple[VersioningManager, type[TransactionBase]]:
+    if model is not None:
+        return get_versioning_manager(model), blueprint_of(model).transaction_class
+    found = [(manager, cls) for manager in _active if manager.covers(session) for cls in manager.transaction_classes]
+    if len(found) != 1:
+        raise ImproperlyConfigured(
+            "no manager records this session: call make_versioned() first."
+            if not found
+            else "several managers or registries record this session: say which, current_transaction(session, model=X)."
+        )
+    return found[0]
+
+
+async def vacuum(session: AsyncSession, *models: type) -> int:
+    """Delete the versions that are stored exactly as their predecessors; returns how many. A, B, A stays.
+
+    Two statements for each model. Without ``models``, every versioned one. Raises `ClassNotVersioned`.
+    """
+    source = require_async(session)
+
+    def run(sync: Session) -> int:
+        sync.flush()
+        return sum(vacuum_table(_connection(sync, blueprint), blueprint.history) for blueprint in _blueprints(models))
+
+    return await source.run_sync(run)
+
+
+async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) -> int:
+    """Give an INSERT version to every live row whose newest version is missing or a DELETE; returns how many.
+
+    In statements of ``batch`` rows, at the session's transaction; idempotent. Without ``models``, every versioned
+    one. Raises `ClassNotVersioned`.
+    """
+    source = require_async(session)
+
+    def run(sync: Session) -> int:
+        sync.flush()
+        total = 0
+        for blueprint in _blueprints(models):
+            recorder = get_versioning_manager(blueprint.model).recorder(sync)
+            if recorder is None:
+                raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
+            place = (_connection(sync, blueprint), blueprint.transaction_class)
+            made = backfill_table(place[0], blueprint.history, recorder.sign(place), batch=batch)
+            recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(blueprint.history, rows=made))
+            total += made
+        return total
+
+    return await source.run_sync(run)
+
+
+async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
+    """List what history does not account for; empty where nothing went unrecorded.
+
+    Four statements for each model. Without ``models``, every versioned one. Raises `ClassNotVersioned`.
+    """
+    source = require_async(session)
+
+    def run(sync: Session) -> list[Discrepancy]:
+        sync.flush()
+        return [
+            discrepancy
+            for blueprint in _blueprints(models)
+            for discrepancy in verify_model(_connection(sync, blueprint), blueprint)
+        ]
+
+    return await source.run_sync(run)
+
+
+def _connection(session: Session, blueprint: Blueprint) -> Any:
+    return session.connection(bind_arguments={"mapper": blueprint.model.__mapper__})  # type: ignore[attr-defined]
+
+
+def _blueprints(models: Iterable[type]) -> list[Blueprint]:
+    chosen = list(models) or [model for manager in _active for model in manager.models]
+    return [blueprint_of(model) for model in chosen]

@@ -1,0 +1,162 @@
+"""Find the history of a class or an object: its version class, its table, its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar, cast, overload
+
+from sqlalchemy import Select, Table, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement
+
+from async_continuum import read
+from async_continuum.build import blueprint_of, find_blueprint, history_of
+from async_continuum.errors import ClassNotVersioned
+from async_continuum.model.version import Version
+from async_continuum.model.versioned import awaitable_versions
+from async_continuum.operation import Change, Operation
+from async_continuum.read import Moment, TransactionBase, VersionQuery
+
+M = TypeVar("M")
+V = TypeVar("V", bound=Version[Any])
+
+
+def version_class(model: type[M]) -> type[Version[M]]:
+    """Give the mapped version class of a model. Raises `ClassNotVersioned`."""
+    blueprint = blueprint_of(model)
+    if blueprint.version_class is None:
+        raise ClassNotVersioned(model)
+    return cast("type[Version[M]]", blueprint.version_class)
+
+
+def parent_class(version: type[Version[M]]) -> type[M]:
+    """Give the model of a version class. Raises `ClassNotVersioned`."""
+    blueprint = blueprint_of(version)
+    if blueprint.version_class is not version:
+        raise ClassNotVersioned(version)
+    return cast("type[M]", blueprint.model)
+
+
+def transaction_class(model: type[Any]) -> type[TransactionBase]:
+    """Give the mapped ``Transaction`` class that signs the changes of a model. Raises `ClassNotVersioned`."""
+    return cast("type[TransactionBase]", blueprint_of(model).transaction_class)
+
+
+def version_table(target: type[Any] | Table) -> Table:
+    """Give the version table of a model or of a table. Raises `ClassNotVersioned`."""
+    if isinstance(target, Table):
+        return history_of(target).version_table
+    return blueprint_of(target).history.version_table
+
+
+def is_versioned(target: object) -> bool:
+    """Say whether the history of a class, an object or a table is kept."""
+    if isinstance(target, Table):
+        return "async_continuum" in target.info
+    blueprint = find_blueprint(target)
+    cls = target if isinstance(target, type) else type(target)
+    return blueprint is not None and blueprint.model is cls
+
+
+def tx_column_name(target: object) -> str:
+    """Give the name of the column that holds the transaction id of a version."""
+    return blueprint_of(target).begins
+
+
+def end_tx_column_name(target: object) -> str:
+    """Give the name of the column that holds the id of the transaction which ended a version."""
+    return blueprint_of(target).ends
+
+
+@overload
+def versions_of(
+    session: AsyncSession | async_scoped_session[Any], model: type[M], key: Any
+) -> VersionQuery[Version[M]]: ...
+
+
+@overload
+def versions_of(session: AsyncSession | async_scoped_session[Any], model: M) -> VersionQuery[Version[M]]: ...
+
+
+@overload
+def versions_of(session: M) -> VersionQuery[Version[M]]: ...
+
+
+def versions_of(session: Any, model: Any = None, key: Any = None) -> VersionQuery[Version[Any]]:
+    """Give the versions of an entity, alive or deleted: by class and key, or by its object.
+
+    ``versions_of(session, Article, 1)``, a tuple or a dict for a composite key; ``versions_of(article)`` in the
+    object's own session, ``versions_of(session, article)`` in another. Raises `NoSession`, and `ValueError` for a key
+    that does not fit.
+    """
+    if model is None:
+        return awaitable_versions(session)
+    source = read.require_async(session)
+    if not isinstance(model, type):
+        return awaitable_versions(model, source)
+    blueprint = blueprint_of(model)
+    if key is None:
+        raise ValueError(f"give the key of the {model.__name__}: versions_of(session, {model.__name__}, key)")
+    return VersionQuery(lambda: source, blueprint, read.key_from(key, blueprint))
+
+
+def deleted(model: type[M]) -> Select[tuple[Version[M]]]:
+    """Give the `Select` of the newest DELETE version of every entity of ``model`` that is gone."""
+    blueprint = blueprint_of(model)
+    version: Any = version_class(model)
+    operation, ends = getattr(version, blueprint.operation), getattr(version, blueprint.ends)
+    return select(version).where(operation == Operation.DELETE, ends.is_(None))
+
+
+def alive_at(version: Any, moment: Moment) -> ColumnElement[bool]:
+    """Restrict a version class, or an alias of one, to what was alive at ``moment``; SQL, no IO.
+
+    Raises `ValueError` for a naive `datetime`.
+    """
+    target = inspect(version).mapper.class_
+    return read.alive(version, blueprint_of(target), moment)
+
+
+async def changesets(session: AsyncSession, versions: Iterable[V]) -> dict[V, dict[str, Change]]:
+    """Give the changeset of each of many versions, in a number of queries that does not grow with theirs."""
+    return await read.changesets(session, versions)
+
+
+async def count_versions(instance: Any) -> int:
+    """Count the versions of an object, in its own session. Raises `NoSession`."""
+    return await awaitable_versions(instance).count()
+
+
+def changeset(instance: Any) -> dict[str, Change]:
+    """Give what has been set on a live object and is not flushed yet; no IO.
+
+    The old value of an attribute that was not loaded is not known, and is given as None.
+    """
+    return read.pending_changeset(instance)
+
+
+def is_modified(instance: Any) -> bool:
+    """Say whether a versioned attribute of an object has been set to another value and not flushed yet; no IO."""
+    return bool(changeset(instance))
+
+
+def is_modified_or_deleted(instance: Any) -> bool:
+    """Say whether an object is modified, or marked for deletion in its session; no IO."""
+    session = inspect(instance).session
+    return (session is not None and instance in session.deleted) or is_modified(instance)
+
+
+def versioned_objects(session: AsyncSession | Session) -> list[Any]:
+    """List the objects in a session whose history is kept; no IO."""
+    source = read.require_sync(session)
+    return [instance for instance in source if is_versioned(instance)]
+
+
+def is_session_modified(session: AsyncSession | Session) -> bool:
+    """Say whether a session holds a change of a versioned object that is not flushed yet; no IO."""
+    source = read.require_sync(session)
+    pending = (*source.new, *source.deleted)
+    return any(is_versioned(instance) for instance in pending) or any(
+        is_versioned(instance) and is_modified(instance) for instance in source.dirty
+    )

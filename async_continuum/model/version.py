@@ -1,0 +1,84 @@
+"""What a version object offers: its neighbours, its changes, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+
+from async_continuum import read, revert
+from async_continuum.operation import Change, Operation
+
+M = TypeVar("M")
+
+if TYPE_CHECKING:
+
+    class _OpenAttributes(type):
+        """The model's own attributes are on the version class too, and no type checker can know them."""
+
+        def __getattr__(cls, name: str) -> Any: ...
+
+else:
+    _OpenAttributes = type
+
+
+class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
+    """Base of every version class: the row of one entity as one transaction left it. Lives as long as its session.
+
+    A model attribute called like a method of this class wins; the method stays reachable here:
+    ``await Version.previous(version)``.
+    """
+
+    if TYPE_CHECKING:
+        transaction_id: Any
+        end_transaction_id: Any
+        operation_type: Any
+        transaction: Any
+        version_parent: Any
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    __versioned__: ClassVar[None] = None
+
+    async def previous(self) -> Version[M] | None:
+        """Give the version before; None for the first. Raises `NoSession`."""
+        return cast("Version[M] | None", await read.neighbour(self, later=False))
+
+    async def next(self) -> Version[M] | None:
+        """Give the version after; None for the newest. Raises `NoSession`."""
+        return cast("Version[M] | None", await read.neighbour(self, later=True))
+
+    async def index(self) -> int:
+        """Give the place in the entity's history, 0 for the first. Raises `NoSession`."""
+        return await read.index_of(self)
+
+    async def changeset(self) -> dict[str, Change]:
+        """Give what this version changed, by attribute; one query.
+
+        An INSERT's old values and a DELETE's new values are None, the key included; what is None on both sides is
+        left out. Raises `NoSession`.
+        """
+        return await read.changeset_of(self)
+
+    async def diff(self, other: Version[M]) -> dict[str, Change]:
+        """Give what differs between two versions of one entity: old is this one's value, new is ``other``'s.
+
+        Raises `ValueError` for a version of another entity.
+        """
+        return await read.diff(self, other)
+
+    async def revert(self, session: AsyncSession) -> M | None:
+        """Make the entity what it was then, in ``session``; not committed.
+
+        Gives the live object, brought back under its old key if it was deleted; None if this version is a DELETE: the
+        entity is deleted. Raises `RevertError`, before anything is touched.
+        """
+        return cast("M | None", await revert.revert(self, session))
+
+    def __repr__(self) -> str:
+        state = inspect(self)
+        identity = state.identity if state is not None else None
+        operation = state.dict.get("operation_type") if state is not None else None
+        said = f" {operation.name}" if isinstance(operation, Operation) else ""
+        return f"<{type(self).__name__} {identity}{said}>"

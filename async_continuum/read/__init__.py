@@ -1,0 +1,33 @@
+"""Read: moments, the query of an entity's versions, neighbours, changesets, transactions."""
+
+from async_continuum.read.changeset import (
+    Changeset,
+    changeset_of,
+    changesets,
+    diff,
+    pending_changeset,
+)
+from async_continuum.read.moment import Moment, alive
+from async_continuum.read.neighbours import index_of, neighbour
+from async_continuum.read.query import VersionQuery
+from async_continuum.read.source import is_transient, key_from, require_async, require_sync, session_of
+from async_continuum.read.transaction import TransactionBase
+
+__all__ = [
+    "Changeset",
+    "Moment",
+    "TransactionBase",
+    "VersionQuery",
+    "alive",
+    "changeset_of",
+    "changesets",
+    "diff",
+    "index_of",
+    "is_transient",
+    "key_from",
+    "neighbour",
+    "pending_changeset",
+    "require_async",
+    "require_sync",
+    "session_of",
+]

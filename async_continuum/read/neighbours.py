@@ -1,0 +1,47 @@
+"""Walk along the history of one entity: the version before, the version after, and which one this is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, func, inspect, select
+
+from async_continuum.build import Blueprint, blueprint_of
+from async_continuum.read.source import session_of
+
+
+async def neighbour(version: Any, *, later: bool) -> Any | None:
+    """Give the version before or after; None at the ends. Raises `NoSession`."""
+    blueprint = blueprint_of(version)
+    session = session_of(version)
+    statement = _neighbours(version, blueprint, select(blueprint.version_class), later=later)
+    begins = getattr(blueprint.version_class, blueprint.begins)
+    nearest = statement.order_by(begins.asc() if later else begins.desc()).limit(1)
+    return await session.scalar(nearest, execution_options={"populate_existing": True})
+
+
+async def index_of(version: Any) -> int:
+    """Count the versions before this one: 0 for the first. Raises `NoSession`."""
+    blueprint = blueprint_of(version)
+    session = session_of(version)
+    counted: Select[Any] = select(func.count()).select_from(blueprint.version_class)
+    statement = _neighbours(version, blueprint, counted, later=False)
+    bind = {"mapper": inspect(blueprint.version_class)}
+    return int((await session.execute(statement, bind_arguments=bind)).scalar_one())
+
+
+def _neighbours(version: Any, blueprint: Blueprint, statement: Select[Any], *, later: bool) -> Select[Any]:
+    # The identity, rather than the attributes: an attribute may be expired, and must not be loaded here.
+    identity = inspect(version).identity
+    *key, transaction_id = identity_in_order(identity, blueprint)
+    begins = getattr(blueprint.version_class, blueprint.begins)
+    same = [getattr(blueprint.version_class, name) == value for name, value in zip(blueprint.key, key, strict=True)]
+    return statement.where(*same, begins > transaction_id if later else begins < transaction_id)
+
+
+def identity_in_order(identity: tuple[Any, ...], blueprint: Blueprint) -> list[Any]:
+    """Sort a version's identity into the model's key, in the model's order, and the transaction id."""
+    mapper = inspect(blueprint.version_class)
+    names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    values = dict(zip(names, identity, strict=True))
+    return [values[name] for name in (*blueprint.key, blueprint.begins)]

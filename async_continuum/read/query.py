@@ -1,0 +1,200 @@
+"""List the versions of one entity: an immutable query that is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, overload
+
+from sqlalchemy import Select, false, func, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstanceState
+
+from async_continuum.build import Blueprint
+from async_continuum.read.moment import Moment, alive, bound, first_from, require_known
+
+V = TypeVar("V")
+
+_STREAMED = 500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VersionQuery(Generic[V]):
+    """The versions of one entity, oldest first. Immutable: every method gives a new one; awaiting it gives the list.
+
+    ``query[0]`` is the first and ``query[-1]`` the newest, awaited, `IndexError` where there is none; ``query[2:5]``
+    is a query of a slice; ``async for`` streams in constant memory.
+    """
+
+    _session: Callable[[], AsyncSession]
+    _blueprint: Blueprint
+    _entity: tuple[Any, ...] | InstanceState[Any]
+    _criteria: tuple[Any, ...] = ()
+    _options: tuple[Any, ...] = ()
+    _order: tuple[Any, ...] = ()
+    _limit: int | None = None
+    _offset: int = 0
+    _moments: tuple[Moment, ...] = ()
+    _backwards: bool = False
+
+    def where(self, *criteria: Any) -> VersionQuery[V]:
+        """Keep the versions that meet ``criteria``, SQL expressions on the version class."""
+        return replace(self, _criteria=(*self._criteria, *criteria))
+
+    def options(self, *options: Any) -> VersionQuery[V]:
+        """Apply loader options, such as ``selectinload(ArticleVersion.transaction)``."""
+        return replace(self, _options=(*self._options, *options))
+
+    def order_by(self, *clauses: Any) -> VersionQuery[V]:
+        """Order otherwise than oldest first."""
+        return replace(self, _order=(*self._order, *clauses))
+
+    def limit(self, limit: int | None) -> VersionQuery[V]:
+        """Give at most so many."""
+        return replace(self, _limit=limit)
+
+    def offset(self, offset: int) -> VersionQuery[V]:
+        """Leave out so many of the first."""
+        return replace(self, _offset=offset)
+
+    def between(self, start: Moment, end: Moment) -> VersionQuery[V]:
+        """Keep the versions made in [start, end], two moments."""
+        begins = getattr(self._blueprint.version_class, self._blueprint.begins)
+        made = (begins >= first_from(start, self._blueprint), begins <= bound(end, self._blueprint))
+        return replace(self, _criteria=(*self._criteria, *made), _moments=(*self._moments, start, end))
+
+    @property
+    def statement(self) -> Select[tuple[V]]:
+        """The plain `Select` that awaiting this query executes."""
+        return self._ordered(self._order or (self._begins.asc(),)).limit(self._limit).offset(self._offset or None)
+
+    @property
+    def _begins(self) -> Any:
+        return getattr(self._blueprint.version_class, self._blueprint.begins)
+
+    def _selected(self) -> Select[tuple[V]]:
+        version_class = self._blueprint.version_class
+        key = self._key
+        if key is None:
+            return select(version_class).where(false())
+        same = [getattr(version_class, name) == value for name, value in zip(self._blueprint.key, key, strict=True)]
+        return select(version_class).where(*same, *self._criteria).options(*self._options)
+
+    def _ordered(self, order: tuple[Any, ...]) -> Select[tuple[V]]:
+        return self._selected().order_by(*order)
+
+    @property
+    def _key(self) -> tuple[Any, ...] | None:
+        if isinstance(self._entity, tuple):
+            return self._entity
+        identity = self._entity.identity
+        return None if identity is None else tuple(identity)
+
+    async def _ready(self) -> AsyncSession:
+        session = self._session()
+        if isinstance(self._entity, InstanceState) and self._entity.pending and session.autoflush:
+            await session.flush()
+        for moment in self._moments:
+            await require_known(session, moment, self._blueprint)
+        return session
+
+    async def _fetch(self, statement: Callable[[], Select[tuple[V]]]) -> list[V]:
+        if isinstance(self._entity, InstanceState) and self._entity.transient:
+            return []
+        session = await self._ready()
+        # Another flush may have closed a version that the session holds: what is stored wins.
+        result = await session.scalars(statement(), execution_options={"populate_existing": True})
+        versions = list(result.unique())
+        return versions[::-1] if self._backwards else versions
+
+    async def all(self) -> list[V]:
+        """Give the list; the same as awaiting the query."""
+        return await self._fetch(lambda: self.statement)
+
+    def __await__(self) -> Generator[Any, None, list[V]]:
+        return self.all().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[V]:
+        if isinstance(self._entity, InstanceState) and self._entity.transient:
+            return
+        if self._backwards:
+            for version in await self:
+                yield version
+            return
+        session = await self._ready()
+        options = {"populate_existing": True, "yield_per": _STREAMED}
+        async for version in await session.stream_scalars(self.statement, execution_options=options):
+            yield version
+
+    async def count(self) -> int:
+        """Count the versions, in the database."""
+        if isinstance(self._entity, InstanceState) and self._entity.transient:
+            return 0
+        session = await self._ready()
+        counted = select(func.count()).select_from(self.statement.order_by(None).subquery())
+        bind = {"mapper": inspect(self._blueprint.version_class)}
+        return (await session.execute(counted, bind_arguments=bind)).scalar_one()
+
+    async def at(self, moment: Moment) -> V | None:
+        """Give the version alive at ``moment``; None before the entity was born and after it was deleted.
+
+        Raises `ValueError` for a naive `datetime` and for an unknown transaction id.
+        """
+        if isinstance(self._entity, InstanceState) and self._entity.transient:
+            return None
+        await require_known(self._session(), moment, self._blueprint)
+        query = self.where(alive(self._blueprint.version_class, self._blueprint, moment))
+        found = await query._fetch(lambda: query._ordered((query._begins.desc(),)).limit(1))
+        return found[0] if found else None
+
+    async def first(self) -> V | None:
+        """Give the first version, or None."""
+        found = await self[:1]
+        return found[0] if found else None
+
+    async def last(self) -> V | None:
+        """Give the last version, or None."""
+        try:
+            return await self[-1]
+        except IndexError:
+            return None
+
+    @overload
+    def __getitem__(self, index: int) -> Coroutine[Any, Any, V]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> VersionQuery[V]: ...
+
+    def __getitem__(self, index: int | slice) -> Coroutine[Any, Any, V] | VersionQuery[V]:
+        if isinstance(index, slice):
+            return self._slice(index)
+        return self._item(index)
+
+    async def _item(self, index: int) -> V:
+        found: list[V]
+        if index >= 0:
+            found = await self[index : index + 1]
+        elif self._order or self._limit is not None or self._offset:
+            found = (await self)[index:][:1] if -index <= await self.count() else []
+        else:
+            newest_first = (self._begins.desc(),)
+            found = await self._fetch(lambda: self._ordered(newest_first).offset(-index - 1).limit(1))
+        if not found:
+            raise IndexError(f"there is no version {index} of this {self._blueprint.model.__name__}")
+        return found[0]
+
+    def _slice(self, index: slice) -> VersionQuery[V]:
+        start, stop = index.start or 0, index.stop
+        plain = not (self._order or self._offset or self._limit is not None)
+        if start < 0 and stop is None and index.step in (None, 1) and plain:
+            return replace(self, _order=(self._begins.desc(),), _limit=-start, _backwards=True)
+        if start < 0 or (stop is not None and stop < 0) or index.step not in (None, 1):
+            raise ValueError(
+                "a slice of a query is [start:stop] from its first version on, or [-n:] of the newest: "
+                "for others await the query and slice the list."
+            )
+        length = None if stop is None else max(stop - start, 0)
+        if self._limit is not None:
+            left = max(self._limit - start, 0)
+            length = left if length is None else min(length, left)
+        return replace(self, _offset=self._offset + start, _limit=length)

@@ -1,0 +1,118 @@
+"""Ask a transaction what it changed, and a query which transactions touched something."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import exists, inspect, literal, null, select, union_all
+from sqlalchemy.ext.asyncio import AsyncAttrs
+from sqlalchemy.orm import validates
+from sqlalchemy.sql import ColumnElement
+
+from async_continuum.build import Blueprint, blueprint_of, blueprints_of, identity_of
+from async_continuum.errors import ClassNotVersioned
+from async_continuum.read.source import session_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import InstrumentedAttribute
+
+
+class TransactionBase(AsyncAttrs):
+    """Base of every ``Transaction`` class: who changed something, when, from where. Lives as long as its session."""
+
+    __versioned_models__: ClassVar[list[type]] = []
+
+    if TYPE_CHECKING:
+        id: InstrumentedAttribute[int]
+        issued_at: InstrumentedAttribute[datetime]
+        remote_addr: InstrumentedAttribute[str | None]
+        user_id: InstrumentedAttribute[Any]
+        user: InstrumentedAttribute[Any]
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        identity = inspect(self).identity
+        return f"<Transaction {identity[0] if identity else 'not recorded yet'}>"
+
+    @classmethod
+    def touched(cls, target: Any) -> ColumnElement[bool]:
+        """Restrict transactions to those that changed a class, or one entity, given as an object.
+
+        Raises `ClassNotVersioned`, and `ValueError` for an object that was never stored.
+        """
+        blueprint = _signed_by(cls, target)
+        history = blueprint.history
+        versions = history.version_table
+        signed = select(versions.c[history.begins])
+        if not isinstance(target, type):
+            identity = identity_of(target)
+            if identity is None:
+                raise ValueError(f"{target!r} was never stored, so no transaction touched it")
+            # The identity is in the order of the primary key, which is that of the history's key.
+            signed = signed.where(*(c == v for c, v in zip(history.key_of(versions), identity, strict=True)))
+        return cls.__mapper__.columns["id"].in_(signed)  # type: ignore[attr-defined, no-any-return]
+
+    async def changed_entities(self) -> dict[Any, list[Any]]:
+        """Give the versions made at this transaction, by version class; one query for each versioned class.
+
+        Raises `NoSession`.
+        """
+        session = session_of(self)
+        transaction_id = _id_of(self)
+        changed = {}
+        for blueprint in blueprints_of(type(self)):
+            if blueprint.version_class is None:
+                continue
+            begins = getattr(blueprint.version_class, blueprint.begins)
+            order = [getattr(blueprint.version_class, name) for name in blueprint.key]
+            made = select(blueprint.version_class).where(begins == transaction_id).order_by(*order)
+            versions = list(await session.scalars(made, execution_options={"populate_existing": True}))
+            if versions:
+                changed[blueprint.version_class] = versions
+        return changed
+
+    async def entity_names(self) -> list[str]:
+        """Give the names of the classes of which this transaction changed something; one query.
+
+        Raises `NoSession`.
+        """
+        session = session_of(self)
+        transaction_id = _id_of(self)
+        names = []
+        for blueprint in blueprints_of(type(self)):
+            versions = blueprint.history.version_table
+            made = versions.c[blueprint.history.begins] == transaction_id
+            names.append(
+                select(literal(blueprint.model.__name__).label("name")).where(
+                    exists(select(null()).select_from(versions).where(made))
+                )
+            )
+        result = await session.scalars(union_all(*names), bind_arguments={"mapper": inspect(type(self))})
+        return sorted(result)
+
+    @validates("user")
+    def _sign(self, _: str, user: Any) -> Any:
+        # The relation is view-only, so that no user is ever drawn into this session; its key is what is stored.
+        key = None if user is None else identity_of(user)
+        if user is not None and key is None:
+            raise ValueError(f"{user!r} has no key yet: flush it first")
+        self.user_id = None if key is None else key[0]
+        return user
+
+
+def _signed_by(transaction_class: type[TransactionBase], target: Any) -> Blueprint:
+    blueprint = blueprint_of(target)
+    if blueprint.transaction_class is not transaction_class:
+        raise ClassNotVersioned(target if isinstance(target, type) else type(target))
+    return blueprint
+
+
+def _id_of(transaction: TransactionBase) -> int:
+    identity = inspect(transaction).identity
+    if identity is None:
+        raise ValueError(f"{transaction!r}: its row comes with the first recorded flush")
+    return int(identity[0])

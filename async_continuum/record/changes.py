@@ -1,0 +1,116 @@
+"""Collect what one flush does to the rows of versioned models, as keys; values stay on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import InstanceState
+
+from async_continuum.build import Blueprint, TableHistory, key_after_flush
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableChanges:
+    """What one flush did to one table. Lives until its versions are written."""
+
+    connection: Connection
+    blueprint: Blueprint
+    history: TableHistory
+    live: tuple[Key, ...] = ()
+    """Keys under which a row was written."""
+    fresh: frozenset[Key] = frozenset()
+    """Those of them that were inserted rather than updated."""
+    gone: tuple[Key, ...] = ()
+    """Keys whose row goes: deleted, or moved to another key."""
+
+
+@dataclass(slots=True)
+class _ModelChanges:
+    inserted: list[InstanceState[Any]] = field(default_factory=list)
+    updated: list[InstanceState[Any]] = field(default_factory=list)
+    doomed: list[Key] = field(default_factory=list)
+    gone: list[Key] = field(default_factory=list)
+
+
+class FlushChanges:
+    """What the running flush of one session has changed so far. Emptied by the end of the flush, however it ends."""
+
+    __slots__ = ("_models",)
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[Connection, Blueprint], _ModelChanges] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._models)
+
+    def inserted(self, connection: Connection, blueprint: Blueprint, state: InstanceState[Any]) -> None:
+        """Note a row that was inserted; its key is read when the flush is over."""
+        self._of(connection, blueprint).inserted.append(state)
+
+    def updated(self, connection: Connection, blueprint: Blueprint, state: InstanceState[Any]) -> None:
+        """Note a row that was updated."""
+        self._of(connection, blueprint).updated.append(state)
+
+    def will_go(self, connection: Connection, blueprint: Blueprint, key: Key) -> None:
+        """Note a row that the next statement on its table deletes, or moves to another key."""
+        self._of(connection, blueprint).doomed.append(key)
+
+    def take_doomed(self, connection: Connection) -> Iterator[TableChanges]:
+        """Give the rows that are about to go, each once: they must be taken while they are there."""
+        for (conn, blueprint), model in self._models.items():
+            if conn is connection and model.doomed:
+                keys, model.doomed = tuple(model.doomed), []
+                model.gone.extend(keys)
+                for history in blueprint.histories:
+                    yield TableChanges(connection, blueprint, history, gone=keys)
+
+    def has_doomed(self) -> bool:
+        """Say whether rows are about to go."""
+        return any(model.doomed for model in self._models.values())
+
+    def take(self) -> Iterator[TableChanges]:
+        """Give what the flush did, table by table, and forget it."""
+        models, self._models = self._models, {}
+        for (connection, blueprint), model in models.items():
+            inserted = [key_after_flush(state, blueprint.key) for state in model.inserted]
+            updated = [(state, key_after_flush(state, blueprint.key)) for state in model.updated]
+            # A row that moved to another key is new under that key.
+            fresh = inserted + [key for state, key in updated if state.key is not None and key != state.key[1]]
+            live = dict.fromkeys((*fresh, *(key for _, key in updated)))
+            for history in blueprint.histories:
+                yield TableChanges(
+                    connection, blueprint, history, live=tuple(live), fresh=frozenset(fresh), gone=tuple(model.gone)
+                )
+
+    def clear(self) -> None:
+        """Forget everything: the flush has failed."""
+        self._models = {}
+
+    def _of(self, connection: Connection, blueprint: Blueprint) -> _ModelChanges:
+        place = (connection, blueprint)
+        model = self._models.get(place)
+        if model is None:
+            model = self._models[place] = _ModelChanges()
+        return model
+
+
+def key_will_change(state: InstanceState[Any], blueprint: Blueprint) -> bool:
+    """Say whether the UPDATE to come moves the row to another key."""
+    if state.key is None:
+        return False
+    changed = [name for name in blueprint.key if name in state.committed_state]
+    return any(
+        state.dict.get(name) != old for name, old in zip(blueprint.key, state.key[1], strict=True) if name in changed
+    )
+
+
+def is_touched(state: InstanceState[Any], columns: frozenset[str]) -> bool:
+    """Say whether the UPDATE just sent changed any column of the row, rather than only its relationships."""
+    # committed_state holds the former value of every attribute set since the last flush; one that was set to a SQL
+    # expression, or by the server, has been expired instead.
+    return not (columns.isdisjoint(state.committed_state) and columns.isdisjoint(state.expired_attributes))

@@ -1,0 +1,220 @@
+"""Say who changes something and why: values that a task or a session gives to its transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import iscoroutinefunction
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from sqlalchemy import Table, inspect
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session
+
+from async_continuum.build import identity_of
+from async_continuum.errors import ImproperlyConfigured, wrong_session
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+_SESSION_KEY = "async_continuum.context"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who and why. Immutable, because a value that a task holds must not change under another's hands."""
+
+    columns: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    meta: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+
+    def over(self, outer: Context) -> Context:
+        """Lay these values over those of an outer context."""
+        return Context(
+            MappingProxyType({**outer.columns, **self.columns}), MappingProxyType({**outer.meta, **self.meta})
+        )
+
+
+_current: ContextVar[Context] = ContextVar("async_continuum.context", default=Context())
+_disabled: ContextVar[frozenset[type] | None] = ContextVar("async_continuum.disabled", default=frozenset())
+
+
+class _Scope(AbstractContextManager[None]):
+    """Sets a context variable for a block, or for each call of a function that it decorates."""
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[Any]] = []
+
+    def _enter(self) -> Token[Any]:
+        raise NotImplementedError
+
+    def _leave(self, token: Token[Any]) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        self._tokens.append(self._enter())
+
+    def __exit__(self, *_: object) -> None:
+        self._leave(self._tokens.pop())
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if iscoroutinefunction(function):
+
+            @wraps(function)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                token = self._enter()
+                try:
+                    return await function(*args, **kwargs)
+                finally:
+                    self._leave(token)
+
+            return cast("Callable[P, R]", awaited)
+
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            token = self._enter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._leave(token)
+
+        return called
+
+
+class versioning_context(_Scope):
+    """Give every transaction recorded in this block a user, an address, a reason.
+
+    ``user`` is a key, a mapped object (also an expired, detached or foreign one: its key is read without IO), or a
+    callable that gives either, called at the first recording of a transaction. Contexts nest and add up. Also usable
+    as ``async with`` and as a decorator of functions and coroutine functions.
+    """
+
+    def __init__(
+        self,
+        *,
+        user: Any = None,
+        user_id: Any = None,
+        remote_addr: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        **transaction_columns: Any,
+    ) -> None:
+        super().__init__()
+        self._context = _context(user, user_id, remote_addr, meta, transaction_columns)
+
+    def _enter(self) -> Token[Any]:
+        return _current.set(self._context.over(_current.get()))
+
+    def _leave(self, token: Token[Any]) -> None:
+        _current.reset(token)
+
+
+class versioning_disabled(_Scope):
+    """Record nothing of what is flushed in this block; of the given models only, where some are given."""
+
+    def __init__(self, *models: type) -> None:
+        super().__init__()
+        self._models = frozenset(models)
+
+    def _enter(self) -> Token[Any]:
+        outer = _disabled.get()
+        everything = outer is None or not self._models
+        return _disabled.set(None if everything else cast("frozenset[type]", outer) | self._models)
+
+    def _leave(self, token: Token[Any]) -> None:
+        _disabled.reset(token)
+
+
+def is_disabled(model: type) -> bool:
+    """Say whether the running task records changes of this model."""
+    disabled = _disabled.get()
+    return disabled is None or (bool(disabled) and not disabled.isdisjoint(model.__mro__))
+
+
+def set_context(
+    session: AsyncSession | async_scoped_session[Any] | Session,
+    *,
+    user: Any = None,
+    user_id: Any = None,
+    remote_addr: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+    **transaction_columns: Any,
+) -> None:
+    """Give every later transaction of one session a user, an address, a reason; they win over `versioning_context`.
+
+    Calls add up. What a FastAPI dependency calls, where the user is known only there.
+    """
+    if not isinstance(session, (AsyncSession, async_scoped_session, Session)):
+        raise wrong_session(session, wanted="an AsyncSession")
+    given = _context(user, user_id, remote_addr, meta, transaction_columns)
+    session.info[_SESSION_KEY] = given.over(session.info.get(_SESSION_KEY, Context()))
+
+
+def context_of(session: Session) -> Context:
+    """Resolve who and why for a session, now: its own values over those of the running task."""
+    own: Context | None = session.info.get(_SESSION_KEY)
+    return _current.get() if own is None else own.over(_current.get())
+
+
+def transaction_values(context: Context, table: Table) -> dict[str, Any]:
+    """Turn a context into values of the transaction table's columns.
+
+    Raises `ImproperlyConfigured` for a value that the table has no column for: who did it is never dropped.
+    """
+    values = {}
+    for name, value in context.columns.items():
+        resolved = value() if callable(value) and not _is_mapped(value) else value
+        if _is_mapped(resolved):
+            resolved = _key_of(resolved)
+        if name not in table.c:
+            remedy = (
+                "name the user class in make_versioned(user_cls=...)"
+                if name == "user_id"
+                else f"give the table {table.name!r} such a column"
+            )
+            raise ImproperlyConfigured(
+                f"the context gives {name}={resolved!r}, but transactions have no {name!r}: {remedy}.",
+                option="user_cls" if name == "user_id" else None,
+            )
+        values[name] = resolved
+    return values
+
+
+def _context(
+    user: Any, user_id: Any, remote_addr: str | None, meta: Mapping[str, Any] | None, columns: Mapping[str, Any]
+) -> Context:
+    if user is not None and user_id is not None:
+        raise TypeError("give user= or user_id=, not both")
+    given = {"user_id": user if user is not None else user_id, "remote_addr": remote_addr, **columns}
+    return Context(
+        MappingProxyType({name: value for name, value in given.items() if value is not None}),
+        MappingProxyType(dict(meta or {})),
+    )
+
+
+def _is_mapped(value: object) -> bool:
+    if isinstance(value, type):
+        return False
+    try:
+        return getattr(inspect(value), "mapper", None) is not None
+    except NoInspectionAvailable:
+        return False
+
+
+def _key_of(user: object) -> Any:
+    key = identity_of(user)
+    if key is None:
+        raise ValueError(
+            f"the user {user!r} of this transaction has no key yet: flush it first, or give its key as user=."
+        )
+    return key[0]

@@ -1,0 +1,70 @@
+"""Remember, for one session's transaction, under which id its history is written; savepoints take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import SessionTransaction
+
+from async_continuum.build import TableHistory
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a transaction has written on one connection. A value: a savepoint's rollback restores an earlier one."""
+
+    transaction_id: int | None = None
+    tables: frozenset[TableHistory] = field(default=frozenset())
+    """Version tables that may hold rows of this transaction."""
+    certain: bool = False
+    """Whether a version was written that nothing has taken away since: then the transaction row must stay."""
+
+    def wrote(self, history: TableHistory, *, rows: int) -> Ledger:
+        """Count versions written for a table."""
+        return replace(self, tables=self.tables | {history}, certain=self.certain or rows > 0)
+
+    def took_away(self, rows: int) -> Ledger:
+        """Count versions taken away again: perhaps none is left."""
+        return replace(self, certain=self.certain and rows == 0)
+
+
+Place = tuple[Connection, Any]
+"""A connection and the transaction class whose rows sign what is written on it."""
+
+
+class Ledgers:
+    """The ledgers of one session. Lives in ``session.info`` until the session's outermost transaction ends."""
+
+    __slots__ = ("_ledgers", "_savepoints")
+
+    def __init__(self) -> None:
+        self._ledgers: dict[Place, Ledger] = {}
+        self._savepoints: WeakKeyDictionary[SessionTransaction, dict[Place, Ledger]] = WeakKeyDictionary()
+
+    def __iter__(self) -> Iterator[tuple[Place, Ledger]]:
+        return iter(list(self._ledgers.items()))
+
+    def at(self, place: Place) -> Ledger:
+        """Give what was written at a place so far."""
+        return self._ledgers.get(place, Ledger())
+
+    def put(self, place: Place, ledger: Ledger) -> None:
+        """Replace what was written at a place."""
+        self._ledgers[place] = ledger
+
+    def savepoint(self, transaction: SessionTransaction) -> None:
+        """Remember the ledgers as they are when a savepoint begins."""
+        self._savepoints[transaction] = dict(self._ledgers)
+
+    def rolled_back(self, transaction: SessionTransaction | None) -> None:
+        """Restore the ledgers of the innermost savepoint around ``transaction``; of none, start anew."""
+        while transaction is not None:
+            if transaction in self._savepoints:
+                self._ledgers = dict(self._savepoints[transaction])
+                return
+            transaction = transaction.parent
+        self._ledgers = {}

@@ -1,0 +1,225 @@
+"""Say in SQL what writing history needs to know: which version came before, what changed, what is copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ColumnElement, FromClause
+from sqlalchemy.sql.dml import Delete, Update
+from sqlalchemy.types import NullType
+
+from async_continuum.build import TableHistory
+from async_continuum.dialects import Keys, differs
+from async_continuum.operation import Operation
+
+Flag = ColumnElement[bool]
+Id = ColumnElement[int]
+
+TX: Id = bindparam("tx", type_=BigInteger())
+
+
+def constant(operation: Operation) -> ColumnElement[Any]:
+    """Write an operation into the statement's text: it never changes."""
+    return literal_column(str(int(operation)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The SQL of one table's history for one dialect. Lives as long as the statements made of it."""
+
+    history: TableHistory
+    dialect: Dialect
+    keys: Keys
+
+    @property
+    def live(self) -> FromClause:
+        return self.history.table
+
+    @property
+    def versions(self) -> FromClause:
+        return self.history.version_table
+
+    def among(self, rows: FromClause, name: str = "keys") -> Flag:
+        """Restrict ``rows`` to the keys that the statement is given."""
+        return self.keys.among(self.history.key_of(rows), name)
+
+    def same(self, a: FromClause, b: FromClause) -> Flag:
+        """Two rows of one entity."""
+        return and_(*(x == y for x, y in zip(self.history.key_of(a), self.history.key_of(b), strict=True)))
+
+    def differs(self, a: FromClause, b: FromClause) -> Flag:
+        """Two rows that are stored differently in a column that history keeps."""
+        return differs([(a.c[name], b.c[name]) for name in self.history.columns], self.dialect)
+
+    def begins(self, versions: FromClause) -> Id:
+        return versions.c[self.history.begins]
+
+    def ends(self, versions: FromClause) -> ColumnElement[Any]:
+        assert self.history.ends is not None
+        return versions.c[self.history.ends]
+
+    def operation(self, versions: FromClause) -> ColumnElement[Any]:
+        return type_coerce(versions.c[self.history.operation], NullType())
+
+    def is_open(self, versions: FromClause, tx: Id) -> Flag:
+        """The version that held when this transaction began, not closed yet (strategy 'validity')."""
+        return and_(self.ends(versions).is_(None), self.begins(versions) != tx)
+
+    def is_predecessor(self, versions: FromClause, tx: Id) -> Flag:
+        """The version that held when this transaction began, once closed by it."""
+        if self.history.ends is not None:
+            return self.ends(versions) == tx
+        earlier = self.history.version_table.alias("earlier")
+        newest = select(func.max(self.begins(earlier))).where(self.same(earlier, versions), self.begins(earlier) < tx)
+        return self.begins(versions) == newest.correlate(versions).scalar_subquery()
+
+    def predecessor(self, rows: FromClause, tx: Id, *, name: str = "predecessor") -> tuple[FromClause, Flag]:
+        """The version before this transaction's of the entity in ``rows``."""
+        before = self.history.version_table.alias(name)
+        return before, and_(self.same(before, rows), self.is_predecessor(before, tx))
+
+    def hint(self, fresh: str) -> ColumnElement[Any]:
+        """What the flush did to a row that has no version yet: all inserted, none, or those among ``fresh``."""
+        match fresh:
+            case "all":
+                return constant(Operation.INSERT)
+            case "none":
+                return constant(Operation.UPDATE)
+            case _:
+                inserted = self.among(self.live, "fresh")
+                return case((inserted, constant(Operation.INSERT)), else_=constant(Operation.UPDATE))
+
+    def net(self, before: ColumnElement[Any], fresh: str) -> ColumnElement[Any]:
+        """The operation of a live row, given that of the version before this transaction."""
+        return case(
+            (before == constant(Operation.DELETE), constant(Operation.INSERT)),
+            (before.is_not(None), constant(Operation.UPDATE)),
+            else_=self.hint(fresh),
+        )
+
+    @property
+    def target(self) -> list[str]:
+        """The columns of the version table that a copy fills."""
+        return [*self.history.columns, self.history.begins, self.history.operation]
+
+    def copy(self, tx: Id, operation: ColumnElement[Any]) -> Select[Any]:
+        """Copy live rows as they are stored."""
+        return select(*(_stored(self.live.c[name]) for name in self.history.columns), tx, operation)
+
+    def newer(self, tx: Id) -> Flag:
+        """A younger transaction has committed a version of one of these entities: ours was overtaken."""
+        younger = self.history.version_table.alias("younger")
+        return exists(select(null()).select_from(younger).where(self.among(younger), self.begins(younger) > tx))
+
+
+def _stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    # A type that wraps its column when it is selected would copy what is shown instead of what is stored.
+    return column if column.type.column_expression(column) is None else type_coerce(column, NullType())
+
+
+def close_changed(p: Pieces, tx: Id) -> Update:
+    """Close the open versions of live rows that are stored differently now, and of entities that live again."""
+    live = p.history.table.alias("live")
+    changed = exists(
+        select(null())
+        .select_from(live)
+        .where(
+            p.same(live, p.versions),
+            or_(p.operation(p.versions) == constant(Operation.DELETE), p.differs(live, p.versions)),
+        )
+    )
+    update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), changed)
+    return update.values({p.history.ends: tx})
+
+
+def close_all(p: Pieces, tx: Id) -> Update:
+    """Close the open versions of rows that go."""
+    update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx))
+    return update.values({p.history.ends: tx})
+
+
+def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
+    """Copy the live rows whose state no earlier version holds; what was to be closed has been closed."""
+    if p.history.ends is not None:
+        unchanged = p.history.version_table.alias("unchanged")
+        holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
+    else:
+        unchanged, holds = p.predecessor(p.live, tx, name="unchanged")
+        holds = and_(
+            holds,
+            p.operation(unchanged) != constant(Operation.DELETE),
+            not_(p.differs(p.live, unchanged)),
+        )
+    before, is_before = p.predecessor(p.live, tx)
+    operation = select(p.operation(before)).where(is_before).correlate(p.live).scalar_subquery()
+    return p.copy(tx, p.net(operation, fresh)).where(
+        p.among(p.live), ~exists(select(null()).select_from(unchanged).where(holds).correlate(p.live))
+    )
+
+
+def copy_gone(p: Pieces, tx: Id) -> Select[Any]:
+    """Copy the rows that are about to go."""
+    return p.copy(tx, constant(Operation.DELETE)).where(p.among(p.live))
+
+
+def merged_operation(p: Pieces, own: ColumnElement[Any], *, gone: bool) -> ColumnElement[Any]:
+    """The operation of an entity that this transaction has recorded before, when it changes again.
+
+    One that it inserted stays an INSERT; one that it found alive is updated, or deleted.
+    """
+    after = constant(Operation.DELETE if gone else Operation.UPDATE)
+    return case((own == constant(Operation.INSERT), constant(Operation.INSERT)), else_=after)
+
+
+def remove_futile(p: Pieces, tx: Id) -> Delete:
+    """Take away versions of this transaction that say nothing: inserted and gone, or back where it began."""
+    versions = p.history.version_table
+    live = p.history.table.alias("live")
+    before, is_before = p.predecessor(versions, tx)
+    alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
+    unchanged = exists(
+        select(null())
+        .select_from(before.join(live, p.same(before, live)))
+        .where(
+            is_before,
+            p.operation(before) != constant(Operation.DELETE),
+            not_(p.differs(live, before)),
+        )
+        .correlate(versions)
+    )
+    return versions.delete().where(
+        p.among(versions),
+        p.begins(versions) == tx,
+        or_(
+            and_(p.operation(versions) == constant(Operation.INSERT), ~alive),
+            and_(p.operation(versions) == constant(Operation.UPDATE), unchanged),
+        ),
+    )
+
+
+def reopen(p: Pieces, tx: Id) -> Update:
+    """Open again the versions that this transaction closed and has no version after any more."""
+    versions = p.history.version_table
+    own = versions.alias("own")
+    superseded = exists(
+        select(null()).select_from(own).where(p.same(own, versions), p.begins(own) == tx).correlate(versions)
+    )
+    update = versions.update().where(p.among(versions), p.ends(versions) == tx, ~superseded)
+    return update.values({p.history.ends: null()})

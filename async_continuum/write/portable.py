@@ -1,0 +1,156 @@
+"""Write versions with plain statements, one after the other: SQLite, and every dialect without a better way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Executable, and_, exists, func, insert, literal, null, select
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql import ColumnElement
+
+from async_continuum.dialects import Key
+from async_continuum.write.pieces import (
+    TX,
+    Pieces,
+    close_all,
+    close_changed,
+    copy_changed,
+    copy_gone,
+    merged_operation,
+    remove_futile,
+    reopen,
+)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """The statements that tidy up after a transaction has recorded an entity more than once. Lives with its table."""
+
+    pieces: Pieces
+
+    @cached_property
+    def futile(self) -> Executable:
+        return remove_futile(self.pieces, TX)
+
+    @cached_property
+    def reopened(self) -> Executable | None:
+        return reopen(self.pieces, TX) if self.pieces.history.ends is not None else None
+
+    def run(self, connection: Connection, keys: Sequence[Key], transaction_id: int) -> int:
+        """Take away what says nothing any more; returns how many versions that were."""
+        removed = 0
+        for batch in self.pieces.keys.batches(keys):
+            parameters = {"tx": transaction_id, **self.pieces.keys.bind(batch, "keys")}
+            taken = connection.execute(self.futile, parameters).rowcount
+            if taken and self.reopened is not None:
+                connection.execute(self.reopened, parameters)
+            removed += taken
+        return removed
+
+
+@dataclass(frozen=True)
+class PortableStatements:
+    """The statements of one table on one dialect, built once. Lives as long as the table's history."""
+
+    pieces: Pieces
+
+    @cached_property
+    def settlement(self) -> Settlement:
+        return Settlement(self.pieces)
+
+    @cached_property
+    def _built(self) -> dict[tuple[Any, ...], list[Executable]]:
+        return {}
+
+    def live(
+        self, connection: Connection, keys: Sequence[Key], fresh: frozenset[Key], transaction_id: int, *, again: bool
+    ) -> int:
+        """Version the rows that were written; returns how many versions that made."""
+        if not self.pieces.keys.chunked:
+            return self._live(connection, keys, fresh, transaction_id, again=again)
+        inserted = [key for key in keys if key in fresh]
+        updated = [key for key in keys if key not in fresh]
+        return sum(
+            self._live(connection, batch, fresh, transaction_id, again=again)
+            for part in (inserted, updated)
+            for batch in self.pieces.keys.batches(part)
+        )
+
+    def _live(
+        self, connection: Connection, keys: Sequence[Key], fresh: frozenset[Key], transaction_id: int, *, again: bool
+    ) -> int:
+        new = [key for key in keys if key in fresh]
+        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        parameters = {"tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
+        if hint == "some":
+            parameters |= self.pieces.keys.bind(new, "fresh")
+        place = ("live", hint, again)
+        if place not in self._built:
+            self._built[place] = self._live_statements(hint, again=again)
+        return _run(connection, self._built[place], parameters)
+
+    def gone(self, connection: Connection, keys: Sequence[Key], transaction_id: int, *, again: bool) -> int:
+        """Version the rows that are about to go; returns how many versions that made."""
+        place = ("gone", again)
+        if place not in self._built:
+            self._built[place] = self._gone_statements(again=again)
+        return sum(
+            _run(connection, self._built[place], {"tx": transaction_id, **self.pieces.keys.bind(batch, "keys")})
+            for batch in self.pieces.keys.batches(keys)
+        )
+
+    def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:
+        p = self.pieces
+        statements: list[Executable] = [] if p.history.ends is None else [close_changed(p, TX)]
+        return statements + self._merge(copy_changed(p, TX, fresh=hint), again=again, gone=False)
+
+    def _gone_statements(self, *, again: bool) -> list[Executable]:
+        p = self.pieces
+        statements: list[Executable] = [] if p.history.ends is None else [close_all(p, TX)]
+        return statements + self._merge(copy_gone(p, TX), again=again, gone=True)
+
+    def _merge(self, copied: Any, *, again: bool, gone: bool) -> list[Executable]:
+        p = self.pieces
+        versions = p.history.version_table
+        if not again:
+            return [insert(versions).from_select(p.target, copied, include_defaults=False)]
+        if p.dialect.name == "sqlite":
+            upsert = sqlite.insert(versions).from_select(p.target, copied, include_defaults=False)
+            values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
+            values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
+            return [upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)]
+        own = versions.alias("own")
+        recorded = exists(select(null()).select_from(own).where(p.same(own, p.live), p.begins(own) == TX))
+        missing = copied.where(~recorded.correlate(p.live))
+        return [self._refresh(gone=gone), insert(versions).from_select(p.target, missing, include_defaults=False)]
+
+    def _refresh(self, *, gone: bool) -> Executable:
+        p = self.pieces
+        versions = p.history.version_table
+        live = p.history.table.alias("live")
+        values: dict[str, ColumnElement[Any]] = {
+            name: select(live.c[name]).where(p.same(live, versions)).correlate(versions).scalar_subquery()
+            for name in p.history.columns
+            if name not in p.history.key
+        }
+        values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
+        alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
+        return versions.update().where(p.among(versions), and_(p.begins(versions) == TX, alive)).values(values)
+
+
+def _run(connection: Connection, statements: Sequence[Executable], parameters: dict[str, Any]) -> int:
+    result = 0
+    for statement in statements:
+        result = connection.execute(statement, parameters).rowcount
+    return result
+
+
+def lock_rows(p: Pieces) -> Executable:
+    """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
+    locked = (
+        select(literal(1)).select_from(p.live).where(p.among(p.live)).order_by(*p.history.key_of(p.live))
+    ).with_for_update()
+    return select(func.count()).select_from(locked.subquery("locked"))

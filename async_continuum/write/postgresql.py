@@ -1,0 +1,162 @@
+"""Write the versions of a flush in one statement: PostgreSQL takes data-modifying CTEs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Connection,
+    Executable,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import NullType
+
+from async_continuum.dialects import Key, clock
+from async_continuum.operation import Operation
+from async_continuum.write.pieces import (
+    TX,
+    Id,
+    Pieces,
+    close_all,
+    close_changed,
+    constant,
+    copy_changed,
+    copy_gone,
+    merged_operation,
+)
+from async_continuum.write.portable import Settlement, lock_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one statement wrote. Lives until the ledger has counted it."""
+
+    transaction_id: int
+    overtaken: bool
+    rows: int
+
+
+@dataclass(frozen=True)
+class PostgresqlStatements:
+    """The statements of one table on PostgreSQL, built once. Lives as long as the table's history."""
+
+    pieces: Pieces
+
+    @cached_property
+    def settlement(self) -> Settlement:
+        return Settlement(self.pieces)
+
+    @cached_property
+    def lock(self) -> Executable:
+        return lock_rows(self.pieces)
+
+    @cached_property
+    def _built(self) -> dict[tuple[Any, ...], Executable]:
+        return {}
+
+    def write(
+        self,
+        connection: Connection,
+        keys: Sequence[Key],
+        new: Sequence[Key],
+        transaction_id: int | None,
+        *,
+        table: Table,
+        values: Mapping[str, Any],
+        gone: bool,
+        again: bool,
+    ) -> Written:
+        """Write versions, and the transaction row with them where there is none yet.
+
+        Writes nothing where the transaction was overtaken, and says so.
+        """
+        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        parameters = self.pieces.keys.bind(keys, "keys")
+        if hint == "some":
+            parameters |= self.pieces.keys.bind(new, "fresh")
+        if transaction_id is None:
+            parameters |= {f"tx_{name}": value for name, value in values.items()}
+        else:
+            parameters["tx"] = transaction_id
+        names = tuple(values) if transaction_id is None else None
+        place = (hint, gone, again, names, table)
+        if place not in self._built:
+            self._built[place] = self._statement(hint, names, table, gone=gone, again=again)
+        tx, overtaken, rows = connection.execute(self._built[place], parameters).one()
+        return Written(tx, bool(overtaken), rows)
+
+    def _statement(
+        self, hint: str, names: tuple[str, ...] | None, table: Table, *, gone: bool, again: bool
+    ) -> Executable:
+        p = self.pieces
+        if names is None:
+            tx: Id = TX
+            overtaken: ColumnElement[Any] = select(p.newer(TX).label("overtaken")).cte("guard").c.overtaken
+            guard = select(overtaken).scalar_subquery()
+            allowed: ColumnElement[bool] = type_coerce(guard, NullType()).is_(literal_column("false"))
+        else:
+            taken = self._transaction_row(table, names)
+            tx = select(taken.c.id).scalar_subquery()
+            guard = select(literal_column("false")).scalar_subquery()
+            allowed = true()
+        copied = self._copied(tx, hint, allowed, gone=gone)
+        written = self._insert(copied, again=again, gone=gone).returning(literal_column("1").label("one"))
+        counted = select(func.count()).select_from(written.cte("written")).scalar_subquery()
+        return select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
+
+    def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:
+        given = {name: bindparam(f"tx_{name}", type_=table.c[name].type) for name in names}
+        values = {"issued_at": clock(self.pieces.dialect), **given}
+        return insert(table).values(values).returning(table.c.id).cte("taken")
+
+    def _copied(self, tx: Id, hint: str, allowed: ColumnElement[bool], *, gone: bool) -> Any:
+        p = self.pieces
+        if p.history.ends is None:
+            copied = copy_gone(p, tx) if gone else copy_changed(p, tx, fresh=hint)
+            return copied.where(allowed)
+        closing = close_all(p, tx) if gone else close_changed(p, tx)
+        versions = p.history.version_table
+        closed = (
+            closing.where(allowed).returning(*p.history.key_of(versions), versions.c[p.history.operation]).cte("closed")
+        )
+        # Reading what was closed orders the two: a version is inserted only after its predecessor has ended.
+        source = p.live.outerjoin(closed, p.same(p.live, closed))
+        before = p.operation(closed)
+        if gone:
+            operation: ColumnElement[Any] = constant(Operation.DELETE)
+            wanted: ColumnElement[bool] = true()
+        else:
+            operation = p.net(before, hint)
+            unchanged = versions.alias("unchanged")
+            holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
+            untouched = ~exists(select(null()).select_from(unchanged).where(holds).correlate(p.live))
+            wanted = or_(before.is_not(None), untouched)
+        return p.copy(tx, operation).select_from(source).where(p.among(p.live), wanted, allowed)
+
+    def _insert(self, copied: Any, *, again: bool, gone: bool) -> Any:
+        p = self.pieces
+        versions = p.history.version_table
+        if not again:
+            return insert(versions).from_select(p.target, copied, include_defaults=False)
+        upsert = postgresql.insert(versions).from_select(p.target, copied, include_defaults=False)
+        values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
+        values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
+        return upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)

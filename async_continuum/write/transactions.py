@@ -1,0 +1,63 @@
+"""Write the transaction row: take its id as late as can be, give an overtaken one a later id, drop an empty one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, exists, insert, null, or_, select, update
+
+from async_continuum.build import TableHistory
+from async_continuum.dialects import clock
+
+logger = logging.getLogger("async_continuum")
+
+
+def new_transaction(connection: Connection, table: Table, values: Mapping[str, Any]) -> int:
+    """Insert a transaction row and give its id, larger than every one that was committed before."""
+    statement = insert(table).values(_with_clock(connection, values))
+    row = connection.execute(statement).inserted_primary_key
+    assert row is not None
+    return int(row[0])
+
+
+def overtaken(connection: Connection, table: Table, old: int, histories: Iterable[TableHistory]) -> int:
+    """Move all that a transaction has written to a later id, because a younger one has changed its rows since.
+
+    The younger one has committed, so in the order of commits ours comes after it.
+    """
+    row = connection.execute(select(table).where(table.c.id == old)).one()._mapping
+    values = {column.key: row[column] for column in table.c if column.key not in ("id", "issued_at")}
+    new = new_transaction(connection, table, values)
+    for history in histories:
+        versions = history.version_table
+        begins = versions.c[history.begins]
+        if history.ends is not None:
+            own = versions.alias("own")
+            same = [a == b for a, b in zip(history.key_of(own), history.key_of(versions), strict=True)]
+            closed_by_us = exists(select(null()).select_from(own).where(*same, own.c[history.begins] == old))
+            ends = versions.c[history.ends]
+            connection.execute(
+                update(versions).where(ends == old, closed_by_us.correlate(versions)).values({history.ends: new})
+            )
+        connection.execute(update(versions).where(begins == old).values({history.begins: new}))
+    connection.execute(delete(table).where(table.c.id == old))
+    logger.debug("transaction %s was overtaken by a younger one and is now %s", old, new)
+    return new
+
+
+def drop_if_empty(connection: Connection, table: Table, transaction_id: int, histories: Iterable[TableHistory]) -> bool:
+    """Take the transaction row away if no version is signed by it; says whether it did."""
+    signed = [
+        exists(select(null()).select_from(h.version_table).where(h.version_table.c[h.begins] == transaction_id))
+        for h in histories
+    ]
+    statement = delete(table).where(table.c.id == transaction_id)
+    if signed:
+        statement = statement.where(~or_(*signed))
+    return connection.execute(statement).rowcount > 0
+
+
+def _with_clock(connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"issued_at": clock(connection.dialect), **values}
