@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 
 from async_continuum.build.table import TableHistory, build_table, extend_table
 from async_continuum.build.version_class import attributes_of, build_version_class
-from async_continuum.declare import Settings, kept_columns, versioned_table
+from async_continuum.declare import Settings, kept_columns, key_columns, versioned_table
 from async_continuum.errors import ClassNotVersioned
 
 # The blueprint stands on the class and on the table themselves, so that it goes when they go.
@@ -60,7 +60,7 @@ def build(mapper: Mapper[Any], settings: Settings, *, base: type, transaction_cl
     table = versioned_table(mapper)
     names = [key for key, column in mapper.columns.items() if getattr(column, "table", None) is table]
     columns = kept_columns(mapper, settings)
-    history = build_table(table, columns, mapper.primary_key, settings, model=mapper.class_, attributes=names)
+    history = build_table(table, columns, key_columns(mapper), settings, model=mapper.class_, attributes=names)
     version_class = None
     if settings.create_models:
         version_class = build_version_class(mapper, history, settings, base=base, transaction_class=transaction_class)
@@ -131,8 +131,8 @@ def blueprint_of(target: object) -> Blueprint:
 
     Raises `ClassNotVersioned`.
     """
-    blueprint = find_blueprint(target)
-    if blueprint is None:
+    blueprint = target.__dict__.get(_ATTRIBUTE) if isinstance(target, type) else find_blueprint(target)
+    if not isinstance(blueprint, Blueprint):
         raise ClassNotVersioned(target if isinstance(target, type) else type(target))
     return blueprint
 

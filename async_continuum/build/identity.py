@@ -21,6 +21,8 @@ def identity_of(instance: object) -> tuple[Any, ...] | None:
 def key_after_flush(state: InstanceState[Any], attributes: tuple[str, ...]) -> tuple[Any, ...]:
     """Give the key under which the row is stored now, in the flush that has just written it."""
     values = state.dict
+    if len(attributes) == 1 and attributes[0] in values:
+        return (values[attributes[0]],)
     if state.key is None:
         return tuple(values[name] for name in attributes)
     # A key attribute that is expired has not been changed: the identity still holds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Column, Index, MetaData, Table, select
 from sqlalchemy.sql import ColumnElement, FromClause
@@ -112,9 +112,9 @@ def _version_column(column: Column[Any], *, is_key: bool) -> Column[Any]:
 def _version_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     # A CHECK that goes with the type (Boolean, Enum) is a rule of the present, not of the past.
     if isinstance(type_, SchemaType) and getattr(type_, "create_constraint", False):
-        unchecked = type_.copy()
+        unchecked: Any = type_.copy()
         unchecked.create_constraint = False
-        return unchecked
+        return cast("TypeEngine[Any]", unchecked)
     return type_
 
 
@@ -137,7 +137,7 @@ def _refuse_clash(
         option = options.get(0 if position == 0 else position - len(added), "end_transaction_column_name")
         if column.name.lower() in taken:
             raise ImproperlyConfigured(
-                f"it has a column or attribute {taken[column.name.lower()]!r}, the name of a column of its version table. "
+                f"it has a column or attribute {taken[column.name.lower()]!r}, like its version table. "
                 f"Rename ours with the option {option!r}.",
                 model=model,
                 option=option,

@@ -31,8 +31,9 @@ def attributes_of(mapper: Mapper[Any], history: TableHistory) -> dict[str, str]:
     """Map each attribute that history holds to the key of its column, without configuring mappers."""
     kept = set(history.columns)
     found = {}
-    for key, column in mapper.columns.items():
-        if isinstance(column, Column) and column.table is history.table and column.key in kept:
+    for column in mapper.columns:
+        # A column_property's expression is no column of the table.
+        if getattr(column, "table", None) is history.table and column.key in kept:
             found[mapper.get_property_by_column(column).key] = column.key
     return found
 
@@ -110,7 +111,7 @@ def _relations(
 
 def _derived(mapper: Mapper[Any], history: TableHistory, attributes: dict[str, str]) -> dict[str, Any]:
     derived: dict[str, Any] = {}
-    for name in mapper.all_orm_descriptors.keys():
+    for name in mapper.all_orm_descriptors.keys():  # noqa: SIM118 - it is no dict
         prop = mapper.get_property(name) if mapper.has_property(name) else None
         if isinstance(prop, SynonymProperty):
             if prop.name in attributes:

@@ -34,6 +34,11 @@ def versioned_table(mapper: Mapper[Any]) -> Table:
     return mapper.local_table
 
 
+def key_columns(mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
+    """List the columns that identify an entity, in the order of its identity."""
+    return tuple(column for column in mapper.primary_key if isinstance(column, Column))
+
+
 def kept_columns(mapper: Mapper[Any], settings: Settings) -> tuple[Column[Any], ...]:
     """List the columns of the table that history holds: all but those excluded, in the table's order."""
     table = versioned_table(mapper)

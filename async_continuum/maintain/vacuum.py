@@ -42,6 +42,7 @@ def vacuum_table(connection: Connection, history: TableHistory) -> int:
 
 
 def _rejoin(history: TableHistory) -> Any:
+    assert history.ends is not None
     versions = history.version_table
     following = versions.alias("following")
     same = [a == b for a, b in zip(history.key_of(following), history.key_of(versions), strict=True)]

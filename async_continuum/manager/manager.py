@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData
-from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
+from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.mapper import _all_registries
 
 from async_continuum.build import add_user, blueprint_of, build, build_transaction_class, detach, extend, find_blueprint
@@ -17,9 +17,9 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.savepoints import watch
 from async_continuum.manager.scope import MapperScope, SessionScope
+from async_continuum.manager.tracking import Tracker
 from async_continuum.model import Version, awaitable_versions
 from async_continuum.read import TransactionBase
-from async_continuum.record import is_disabled, is_touched, key_will_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,9 @@ class VersioningManager:
         listen = self._listeners.listen
         listen(mapper, "before_mapper_configured", self._before_mapper_configured)
         listen(model, "attribute_instrument", self._attribute_instrument)
+        tracker = Tracker(model, self.recorder)
         for name in ("after_insert", "before_update", "after_update", "before_delete"):
-            listen(mapper, name, getattr(self, f"_{name}"), raw=True)
+            listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
 
     def _transaction_class_for(self, mapper: Mapper[Any]) -> Any:
         if mapper.registry not in self._transaction_classes:
@@ -202,38 +203,6 @@ class VersioningManager:
 
     # -- recording, inside the flush's greenlet
 
-    def _after_insert(self, mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> None:
-        recorder = self._recorder_of(state, mapper)
-        if recorder is not None:
-            recorder.changes.inserted(connection, blueprint_of(mapper.class_), state)
-
-    def _before_update(self, mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> None:
-        blueprint = blueprint_of(mapper.class_)
-        if key_will_change(state, blueprint):
-            self._will_go(mapper, connection, state)
-
-    def _after_update(self, mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> None:
-        blueprint = blueprint_of(mapper.class_)
-        if is_touched(state, blueprint.columns):
-            recorder = self._recorder_of(state, mapper)
-            if recorder is not None:
-                recorder.changes.updated(connection, blueprint, state)
-
-    def _before_delete(self, mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> None:
-        self._will_go(mapper, connection, state)
-
-    def _will_go(self, mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> None:
-        recorder = self._recorder_of(state, mapper)
-        if recorder is not None and state.key is not None:
-            recorder.watch(connection)
-            recorder.changes.will_go(connection, blueprint_of(mapper.class_), tuple(state.key[1]))
-
-    def _recorder_of(self, state: InstanceState[Any], mapper: Mapper[Any]) -> Recorder | None:
-        session = state.session
-        if session is None or is_disabled(mapper.class_):
-            return None
-        return self.recorder(session)
-
     def _after_flush(self, session: Session, _: object) -> None:
         recorder: Recorder | None = session.info.get(self)
         if recorder is not None and recorder.changes:
@@ -245,8 +214,6 @@ class VersioningManager:
             recorder.flushed()
 
     def _before_commit(self, session: Session) -> None:
-        if session.info.get(self) is None and not session.new and not session.dirty and not session.deleted:
-            return
         if session.get_nested_transaction() is not None:
             return
         # The commit flushes only after this event; what it would write belongs to the transaction as well.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
 from async_continuum.build import Blueprint, blueprint_of, find_blueprint
 from async_continuum.declare import GlobalOptions, Settings, read_options
@@ -73,7 +74,7 @@ def get_versioning_manager(target: Any) -> VersioningManager:
     raise ImproperlyConfigured("its manager is not active.", model=blueprint.model)
 
 
-def _refuse_uncovered(mapper: Mapper[Any], _: Connection, __: Any) -> None:
+def _refuse_uncovered(mapper: Mapper[Any], _: Connection, __: Any) -> Any:
     """Fail the flush of a `Versioned` class whose history nobody keeps: it would be lost in silence."""
     model = mapper.class_
     if find_blueprint(model) is None and model.__versioned__.get("versioning", True):
@@ -81,10 +82,11 @@ def _refuse_uncovered(mapper: Mapper[Any], _: Connection, __: Any) -> None:
             "it is Versioned, but no manager keeps its history: call make_versioned() once in the process.",
             model=model,
         )
+    return EXT_CONTINUE
 
 
 for _name in ("before_insert", "before_update", "before_delete"):
-    event.listen(Versioned, _name, _refuse_uncovered, propagate=True, raw=True)
+    event.listen(Versioned, _name, _refuse_uncovered, propagate=True, raw=True, retval=True)
 
 
 async def current_transaction(session: AsyncSession, *, model: type | None = None) -> TransactionBase:

@@ -103,13 +103,16 @@ class VersionQuery(Generic[V]):
             return []
         session = await self._ready()
         # Another flush may have closed a version that the session holds: what is stored wins.
-        result = await session.scalars(statement(), execution_options={"populate_existing": True})
-        versions = list(result.unique())
+        result: Any = await session.scalars(statement(), execution_options={"populate_existing": True})
+        versions: list[V] = list(result.unique())
         return versions[::-1] if self._backwards else versions
 
     async def all(self) -> list[V]:
         """Give the list; the same as awaiting the query."""
         return await self._fetch(lambda: self.statement)
+
+    # Python would otherwise fall back to __getitem__, and loop for ever over what nobody awaits.
+    __iter__ = None
 
     def __await__(self) -> Generator[Any, None, list[V]]:
         return self.all().__await__()
@@ -123,8 +126,9 @@ class VersionQuery(Generic[V]):
             return
         session = await self._ready()
         options = {"populate_existing": True, "yield_per": _STREAMED}
-        async for version in await session.stream_scalars(self.statement, execution_options=options):
-            yield version
+        streamed: Any = await session.stream_scalars(self.statement, execution_options=options)
+        async for found in streamed:
+            yield found
 
     async def count(self) -> int:
         """Count the versions, in the database."""

@@ -101,12 +101,11 @@ class FlushChanges:
 
 def key_will_change(state: InstanceState[Any], blueprint: Blueprint) -> bool:
     """Say whether the UPDATE to come moves the row to another key."""
-    if state.key is None:
-        return False
-    changed = [name for name in blueprint.key if name in state.committed_state]
-    return any(
-        state.dict.get(name) != old for name, old in zip(blueprint.key, state.key[1], strict=True) if name in changed
-    )
+    changed = state.committed_state
+    for position, name in enumerate(blueprint.key):
+        if name in changed and state.key is not None and state.dict.get(name) != state.key[1][position]:
+            return True
+    return False
 
 
 def is_touched(state: InstanceState[Any], columns: frozenset[str]) -> bool:

@@ -40,7 +40,7 @@ class Context:
         )
 
 
-_current: ContextVar[Context] = ContextVar("async_continuum.context", default=Context())
+_current: ContextVar[Context] = ContextVar("async_continuum.context", default=Context())  # noqa: B039 - frozen
 _disabled: ContextVar[frozenset[type] | None] = ContextVar("async_continuum.disabled", default=frozenset())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, inspect
+from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import set_attribute
@@ -15,7 +15,7 @@ from async_continuum.operation import Operation
 from async_continuum.read import require_async
 
 
-async def revert(version: Any, session: AsyncSession) -> Any | None:
+async def revert(version: Any, session: AsyncSession) -> Any:
     """Make the entity of ``version`` what it was then, in ``session``; give the live object, or None if it was none.
 
     Raises `RevertError`, before anything is touched.
@@ -25,7 +25,7 @@ async def revert(version: Any, session: AsyncSession) -> Any | None:
     missing = set(blueprint.attributes) & set(inspect(version).unloaded)
     if missing or blueprint.operation in inspect(version).unloaded:
         await source.refresh(version)
-    live = await source.get(blueprint.model, tuple(getattr(version, name) for name in blueprint.key))
+    live: Any = await source.get(blueprint.model, tuple(getattr(version, name) for name in blueprint.key))
     if getattr(version, blueprint.operation) is Operation.DELETE:
         if live is not None:
             await source.delete(live)
@@ -64,7 +64,7 @@ def _born_again(version: Any, blueprint: Blueprint) -> Any:
 def _require_complete(version: Any, blueprint: Blueprint) -> None:
     mapper: Mapper[Any] = inspect(blueprint.model)
     for name, column in mapper.columns.items():
-        if not isinstance(column, Column) or name in blueprint.attributes or column.table is not mapper.local_table:
+        if name in blueprint.attributes or getattr(column, "table", None) is not mapper.local_table:
             continue
         if not column.nullable and column.default is None and column.server_default is None:
             raise RevertError(

@@ -158,7 +158,7 @@ def close_all(p: Pieces, tx: Id) -> Update:
 def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
     """Copy the live rows whose state no earlier version holds; what was to be closed has been closed."""
     if p.history.ends is not None:
-        unchanged = p.history.version_table.alias("unchanged")
+        unchanged: FromClause = p.history.version_table.alias("unchanged")
         holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
     else:
         unchanged, holds = p.predecessor(p.live, tx, name="unchanged")

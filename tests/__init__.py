@@ -1,0 +1,1 @@
+"""Every promise of the package, as sentences that run."""

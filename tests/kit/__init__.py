@@ -1,0 +1,1 @@
+"""What the tests stand on: databases to write to, statements to count, invariants to hold."""

@@ -1,0 +1,305 @@
+"""Prove from the tables alone that history accounts for what is stored (invariants 1 to 4)."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    SmallInteger,
+    Subquery,
+    Table,
+    and_,
+    exists,
+    func,
+    inspect,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+import async_continuum as ac
+
+SHOWN = 5
+"""How many offenders of a kind the message names."""
+
+
+class stored_differently(FunctionElement[bool]):
+    """Whether two columns hold something else byte for byte, never under a collation or a type's own `=`."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(stored_differently, "postgresql")
+def _record_images(element: Any, compiler: Any, **options: Any) -> str:
+    left, right = (compiler.process(column, **options) for column in element.clauses)
+    return f"(ROW({left})::record *<> ROW({right})::record)"
+
+
+@compiles(stored_differently, "sqlite")
+def _binary_and_typeof(element: Any, compiler: Any, **options: Any) -> str:
+    left, right = (compiler.process(column, **options) for column in element.clauses)
+    return f"({left} COLLATE BINARY IS NOT {right} COLLATE BINARY OR typeof({left}) IS NOT typeof({right}))"
+
+
+@compiles(stored_differently)
+def _binary(element: Any, compiler: Any, **options: Any) -> str:
+    left, right = (compiler.process(column, **options) for column in element.clauses)
+    return f"(NOT (CAST({left} AS BINARY) <=> CAST({right} AS BINARY)))"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One model's live table and the table of its versions. Lives for one check."""
+
+    name: str
+    live: Table
+    versions: Table
+    transaction: Table
+    key: tuple[str, ...]
+    begins: str
+    ends: str | None
+    operation: str
+
+    @property
+    def shared(self) -> list[str]:
+        """Name the columns that a version and the live row both hold."""
+        own = {self.begins, self.ends, self.operation}
+        return [name for name in self.versions.c.keys() if name in self.live.c and name not in own]  # noqa: SIM118
+
+    def columns(self, rows: FromClause) -> list[ColumnElement[Any]]:
+        return [rows.c[name] for name in self.key]
+
+    def same_entity(self, left: FromClause, right: FromClause) -> ColumnElement[bool]:
+        return and_(*(left.c[name] == right.c[name] for name in self.key))
+
+
+async def assert_invariants(
+    engine: AsyncEngine,
+    manager: ac.VersioningManager,
+    *,
+    allowed_empty: Collection[int] = frozenset(),
+    unaccounted: bool = False,
+) -> None:
+    """Fail with every broken invariant of every model that the manager versions and whose tables exist here.
+
+    `allowed_empty` are transactions that the user asked for with `current_transaction`; `unaccounted` says that
+    something was written past the recording on purpose, and leaves out what compares history with the live rows.
+    """
+    async with engine.connect() as connection:
+        broken = await connection.run_sync(
+            lambda sync: list(_broken(sync, manager, frozenset(allowed_empty), unaccounted))
+        )
+    assert not broken, "history is broken:\n  " + "\n  ".join(broken)
+
+
+def _broken(
+    connection: Connection, manager: ac.VersioningManager, allowed_empty: frozenset[int], unaccounted: bool
+) -> Iterator[str]:
+    models = _present(connection, manager)
+    histories = {history.versions: history for history in map(_history, models)}
+    written = _written(connection, list(histories.values()))
+    for history in histories.values():
+        if history.versions.fullname in written:
+            yield from _dangling(connection, history)
+            yield from _out_of_order(connection, history)
+            if not unaccounted:
+                yield from _operations_that_cannot_follow(connection, history)
+                yield from _live_rows_unlike_their_newest_version(connection, history)
+                yield from _gone_without_a_delete(connection, history)
+    for transaction in dict.fromkeys(history.transaction for history in histories.values()):
+        yield from _empty_transactions(connection, transaction, list(histories.values()), allowed_empty)
+
+
+# -- what there is --------------------------------------------------------------------------------------------------
+
+
+def _present(connection: Connection, manager: ac.VersioningManager) -> list[type]:
+    names: dict[str | None, set[str]] = {}
+    look = inspect(connection)
+
+    def exists_here(table: Table) -> bool:
+        if table.schema not in names:
+            names[table.schema] = set(look.get_table_names(table.schema))
+        return table.name in names[table.schema]
+
+    return [
+        model
+        for model in manager.models
+        if all(map(exists_here, (inspect(model).local_table, ac.version_table(model), _transaction_table(model))))
+    ]
+
+
+def _transaction_table(model: type) -> Table:
+    table = inspect(ac.transaction_class(model)).local_table
+    assert isinstance(table, Table)
+    return table
+
+
+def _history(model: type) -> History:
+    mapper = inspect(model)
+    live, versions = mapper.local_table, ac.version_table(model)
+    begins = _key_of(versions, ac.tx_column_name(model))
+    ends = _key_of(versions, ac.end_tx_column_name(model))
+    assert begins is not None, f"{versions} has no column {ac.tx_column_name(model)}"
+    key = tuple(column.key for column in mapper.primary_key if column.table is live)
+    return History(
+        model.__name__, live, versions, _transaction_table(model), key, begins, ends, _operation_column(versions, live)
+    )
+
+
+def _key_of(table: Table, name: str) -> str | None:
+    return next((column.key for column in table.c if name in (column.name, column.key)), None)
+
+
+def _operation_column(versions: Table, live: Table) -> str:
+    if "operation_type" in versions.c:
+        return "operation_type"
+    (renamed,) = (
+        column.key for column in versions.c if column.key not in live.c and isinstance(column.type, SmallInteger)
+    )
+    return renamed
+
+
+def _written(connection: Connection, histories: list[History]) -> set[str]:
+    if not histories:
+        return set()
+    names = (select(literal(h.versions.fullname)).where(exists().select_from(h.versions)) for h in histories)
+    return set(connection.scalars(union_all(*names)))
+
+
+def _newest(history: History) -> Subquery:
+    """The newest version of every entity."""
+    place = func.row_number().over(
+        partition_by=history.columns(history.versions), order_by=history.versions.c[history.begins].desc()
+    )
+    ranked = select(history.versions, place.label("place_from_the_end")).subquery()
+    return select(ranked).where(ranked.c.place_from_the_end == 1).subquery("newest")
+
+
+def _offenders(connection: Connection, query: Select[Any], problem: str) -> Iterator[str]:
+    rows = connection.execute(query.limit(SHOWN + 1)).all()
+    for row in rows[:SHOWN]:
+        yield f"{problem}: {row._mapping!r}"
+    if len(rows) > SHOWN:
+        yield f"{problem}: ... and more"
+
+
+# -- 1. every transaction exists ------------------------------------------------------------------------------------
+
+
+def _dangling(connection: Connection, history: History) -> Iterator[str]:
+    for name in filter(None, (history.begins, history.ends)):
+        points = history.versions.c[name]
+        query = select(*history.columns(history.versions), points).where(
+            points.is_not(None), ~exists().where(history.transaction.c.id == points)
+        )
+        yield from _offenders(connection, query, f"(1) {history.name}: {name} is no transaction")
+
+
+# -- 2. one open version, ends meet beginnings, operations follow ---------------------------------------------------
+
+
+def _in_order(history: History) -> Subquery:
+    """Every version with the beginning of the next one and the operation of the one before."""
+    versions = history.versions
+    order: dict[str, Any] = {
+        "partition_by": history.columns(versions),
+        "order_by": versions.c[history.begins],
+    }
+    operation = versions.c[history.operation]
+    return select(
+        *history.columns(versions),
+        versions.c[history.begins].label("begins"),
+        (versions.c[history.ends] if history.ends else literal(None)).label("ends"),
+        operation.label("operation"),
+        func.lead(versions.c[history.begins]).over(**order).label("next_begins"),
+        func.lag(operation).over(**order).label("operation_before"),
+    ).subquery()
+
+
+def _out_of_order(connection: Connection, history: History) -> Iterator[str]:
+    if history.ends is None:
+        return
+    versions = _in_order(history)
+    query = select(*history.columns(versions), versions.c.begins, versions.c.ends, versions.c.next_begins).where(
+        versions.c.ends.is_distinct_from(versions.c.next_begins)
+    )
+    yield from _offenders(connection, query, f"(2) {history.name}: a version does not end where the next one begins")
+
+
+def _operations_that_cannot_follow(connection: Connection, history: History) -> Iterator[str]:
+    versions = _in_order(history)
+    operation, before = versions.c.operation, versions.c.operation_before
+    alive_before = and_(before.is_not(None), before != ac.Operation.DELETE)
+    impossible = or_(
+        operation.not_in([int(known) for known in ac.Operation]),
+        operation.is_(None),
+        and_(operation == ac.Operation.INSERT, alive_before),
+        and_(operation != ac.Operation.INSERT, before == ac.Operation.DELETE),
+    )
+    query = select(*history.columns(versions), versions.c.begins, operation, before).where(impossible)
+    yield from _offenders(connection, query, f"(2) {history.name}: an operation cannot follow the one before")
+
+
+# -- 3. the newest version is the live row --------------------------------------------------------------------------
+
+
+def _live_rows_unlike_their_newest_version(connection: Connection, history: History) -> Iterator[str]:
+    newest, live = _newest(history), history.live
+    key = [live.c[name] for name in history.key]
+    differences = [stored_differently(live.c[name], newest.c[name]) for name in history.shared]
+    operation = newest.c[history.operation]
+    query = (
+        select(*key, newest.c[history.begins], operation, *differences)
+        .join_from(live, newest, history.same_entity(live, newest))
+        .where(or_(operation == ac.Operation.DELETE, *differences))
+        .limit(SHOWN)
+    )
+    for row in connection.execute(query):
+        values, (begins, said), flags = row[: len(key)], row[len(key) : len(key) + 2], row[len(key) + 2 :]
+        differing = [name for name, differs in zip(history.shared, flags, strict=True) if differs]
+        yield (
+            f"(3) {history.name} {tuple(values)} is alive, but its newest version, "
+            f"{ac.Operation(said).name} at {begins}, "
+            + ("says it is gone" if said == ac.Operation.DELETE else f"differs in {', '.join(differing)}")
+        )
+
+
+def _gone_without_a_delete(connection: Connection, history: History) -> Iterator[str]:
+    newest, live = _newest(history), history.live
+    query = select(*history.columns(newest), newest.c[history.begins], newest.c[history.operation]).where(
+        newest.c[history.operation] != ac.Operation.DELETE,
+        ~exists().select_from(live).where(history.same_entity(live, newest)),
+    )
+    yield from _offenders(connection, query, f"(3) {history.name}: gone, but the newest version is no DELETE")
+
+
+# -- 4. no transaction without contents -----------------------------------------------------------------------------
+
+
+def _empty_transactions(
+    connection: Connection, transaction: Table, histories: list[History], allowed_empty: frozenset[int]
+) -> Iterator[str]:
+    contents = {history.versions: history.versions.c[history.begins] for history in histories}
+    here = set(inspect(connection).get_table_names(transaction.schema))
+    # Versions of links, activities, meta data: whatever else points at a transaction by our column's name.
+    for table in transaction.metadata.tables.values():
+        if table.name in here and "transaction_id" in table.c and table is not transaction:
+            contents.setdefault(table, table.c.transaction_id)
+
+    query = select(transaction.c.id).where(
+        *(~exists().where(points == transaction.c.id) for points in contents.values())
+    )
+    empty = sorted(set(connection.scalars(query)) - allowed_empty)
+    if empty:
+        yield f"(4) transactions without a version, link, activity or meta row: {empty[:SHOWN]}"

@@ -1,0 +1,1 @@
+"""What a flush changed, and who did it."""

@@ -1,0 +1,157 @@
+"""User code that passes mypy --strict and pyright without an ignore or a plugin. It is checked, never run."""
+
+from datetime import UTC, datetime
+from typing import assert_type
+
+from sqlalchemy import String, select
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from async_continuum import (
+    Change,
+    Operation,
+    Version,
+    Versioned,
+    VersioningManager,
+    VersionQuery,
+    alive_at,
+    changesets,
+    count_versions,
+    current_transaction,
+    deleted,
+    is_modified,
+    is_versioned,
+    make_versioned,
+    set_context,
+    transaction_class,
+    version_class,
+    versioning_context,
+    versioning_disabled,
+    versions_of,
+)
+
+manager = make_versioned(user_cls=None, options={"strategy": "validity", "table_name": "%s_history"})
+assert_type(manager, VersioningManager)
+
+
+class Base(AsyncAttrs, DeclarativeBase):
+    pass
+
+
+class Article(Versioned, Base):
+    __versioned__ = {"exclude": ["content"], "strategy": "subquery"}
+    __tablename__ = "article"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    content: Mapped[str | None]
+
+
+ArticleVersion = version_class(Article)
+assert_type(ArticleVersion, type[Version[Article]])
+Transaction = transaction_class(Article)
+
+
+async def read_one_entity(session: AsyncSession, article: Article) -> None:
+    moment = datetime.now(UTC)
+    query = article.awaitable_versions()
+    assert_type(query, VersionQuery[Version[Article]])
+    assert_type(article.awaitable_versions(session), VersionQuery[Version[Article]])
+
+    assert_type(await query, list[Version[Article]])
+    assert_type(await query[0], Version[Article])
+    assert_type(await query[-1], Version[Article])
+    assert_type(await query[2:5], list[Version[Article]])
+    assert_type(await query.count(), int)
+    assert_type(await query.first(), Version[Article] | None)
+    assert_type(await query.last(), Version[Article] | None)
+    assert_type(await query.at(moment), Version[Article] | None)
+    assert_type(await query.at(33), Version[Article] | None)
+    async for version in query:
+        assert_type(version, Version[Article])
+
+    chained = (
+        query.between(moment, moment)
+        .where(ArticleVersion.name != "x")
+        .order_by(ArticleVersion.transaction_id.desc())
+        .limit(5)
+        .offset(1)
+    )
+    assert_type(chained, VersionQuery[Version[Article]])
+    assert_type(await chained, list[Version[Article]])
+
+    assert_type(versions_of(session, Article, 1), VersionQuery[Version[Article]])
+    assert_type(versions_of(session, Article, (1, "two")), VersionQuery[Version[Article]])
+    assert_type(versions_of(article), VersionQuery[Version[Article]])
+
+
+async def read_as_any_model(session: AsyncSession) -> None:
+    found = await session.scalars(
+        select(ArticleVersion).where(ArticleVersion.name == "x", ArticleVersion.transaction_id == 33)
+    )
+    assert_type(found.first(), Version[Article] | None)
+    then = await session.scalars(select(ArticleVersion).where(alive_at(ArticleVersion, 33)))
+    for version in then:
+        assert_type(version, Version[Article])
+    for gone in await session.scalars(deleted(Article)):
+        assert_type(gone, Version[Article])
+
+
+async def read_one_version(session: AsyncSession, version: Version[Article], other: Version[Article]) -> None:
+    assert_type(version.transaction_id, int)
+    assert_type(version.end_transaction_id, int | None)
+    assert_type(version.operation_type, Operation)
+    print(version.name.upper(), version.content)
+
+    assert_type(await version.previous(), Version[Article] | None)
+    assert_type(await version.next(), Version[Article] | None)
+    assert_type(await version.index(), int)
+    changeset = await version.changeset()
+    assert_type(changeset["name"], Change)
+    old, new = changeset["name"]
+    print(old, new, changeset["name"].old)
+    assert_type((await version.diff(other))["name"], Change)
+    many = await changesets(session, [version, other])
+    assert_type(many[version]["name"], Change)
+    assert_type(await version.revert(session), Article | None)
+    print(await version.awaitable_attrs.transaction)
+
+
+async def read_transactions(session: AsyncSession, article: Article) -> None:
+    recent = select(Transaction).where(Transaction.touched(Article)).order_by(Transaction.id.desc())
+    for transaction in await session.scalars(recent):
+        assert_type(transaction.id, int)
+    await session.scalars(select(Transaction).where(Transaction.touched(article), Transaction.user_id == 5))
+    tx = await session.get(Transaction, 33)
+    if tx is not None:
+        assert_type(tx.id, int)
+        assert_type(tx.issued_at, datetime)
+        assert_type(tx.remote_addr, str | None)
+        assert_type(await tx.entity_names(), list[str])
+        for versions in (await tx.changed_entities()).values():
+            print(len(versions))
+
+
+async def say_who(session: AsyncSession) -> None:
+    with versioning_context(user=5, remote_addr="10.0.0.7", meta={"reason": "import"}):
+        await session.commit()
+    with versioning_disabled():
+        await session.commit()
+    set_context(session, user=5)
+    tx = await current_transaction(session)
+    tx.remote_addr = "10.0.0.7"
+
+
+@versioning_context(user=5)
+async def nightly(session: AsyncSession, *, limit: int) -> int:
+    await session.commit()
+    return limit
+
+
+async def use_what_is_decorated(session: AsyncSession) -> None:
+    assert_type(await nightly(session, limit=3), int)
+
+
+async def use_utilities(article: Article) -> None:
+    assert_type(is_versioned(Article), bool)
+    assert_type(is_modified(article), bool)
+    assert_type(await count_versions(article), int)

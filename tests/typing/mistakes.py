@@ -1,0 +1,70 @@
+"""User code in which exactly the marked lines must be errors, for mypy --strict and for pyright. It is never run."""
+
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from async_continuum import (
+    Change,
+    Version,
+    Versioned,
+    make_versioned,
+    set_context,
+    version_class,
+    versioning_context,
+    versions_of,
+)
+
+make_versioned(options={"stratgy": "validity"})  # error
+make_versioned(options={"strategy": "valid"})  # error
+make_versioned(options={"table_name": 5})  # error
+make_versioned(user="User")  # error
+
+
+class Base(AsyncAttrs, DeclarativeBase):
+    pass
+
+
+class Article(Versioned, Base):
+    __tablename__ = "article"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Misspelt(Versioned, Base):
+    __versioned__ = {"exlude": ["name"]}  # error
+    __tablename__ = "misspelt"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Mistaken(Versioned, Base):
+    __versioned__ = {"strategy": "valid"}  # error
+    __tablename__ = "mistaken"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+ArticleVersion = version_class(Article)
+version_class("Article")  # error
+
+
+async def forget_to_await(session: AsyncSession, article: Article, version: Version[Article]) -> None:
+    article.awaitable_versions().count() + 1  # error
+    for each in article.awaitable_versions():  # error
+        print(each)
+    len(article.awaitable_versions())  # error
+    version.previous().name  # error
+    version.changeset()["name"]  # error
+    version.revert(session)  # error
+
+
+async def confuse(session: AsyncSession, article: Article, version: Version[Article]) -> None:
+    article.awaitable_versions("session")  # error
+    versions_of(session, "Article", 1)  # error
+    await version.revert("session")  # error
+    (await version.revert(session)).name  # error
+    (await version.previous()).name  # error
+    await version.changeset(session)  # error
+    await article.awaitable_versions().first(1)  # error
+    set_context(session, usr=5)  # error
+    with versioning_context(usr=5):  # error
+        pass
+    Change(old=1)  # error

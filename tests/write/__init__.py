@@ -1,0 +1,1 @@
+"""How changes become versions: statements, transactions, savepoints."""
