@@ -11,8 +11,9 @@ from async_continuum.build.blueprint import (
     history_of,
 )
 from async_continuum.build.identity import identity_of, key_after_flush
+from async_continuum.build.mapped import mappers_of
 from async_continuum.build.table import TableHistory, ends_of
-from async_continuum.build.transaction import add_user, build_transaction_class
+from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.types import OperationType, UtcDateTime
 
 __all__ = [
@@ -32,4 +33,6 @@ __all__ = [
     "history_of",
     "identity_of",
     "key_after_flush",
+    "mappers_of",
+    "remove_transaction_class",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Table, inspect
 from sqlalchemy.orm import Mapper
 
+from async_continuum.build.mapped import unmap_class, withdraw
 from async_continuum.build.table import TableHistory, build_table, extend_table
 from async_continuum.build.version_class import attributes_of, build_version_class
 from async_continuum.declare import Settings, kept_columns, key_columns, versioned_table
@@ -31,6 +32,8 @@ class Blueprint:
     key: tuple[str, ...]
     columns: frozenset[str]
     """Every attribute of the model that is a column, kept or not."""
+    width: int
+    """How many columns the model's table had when this was built."""
 
     @property
     def history(self) -> TableHistory:
@@ -69,11 +72,11 @@ def build(mapper: Mapper[Any], settings: Settings, *, base: type, transaction_cl
 
 def extend(blueprint: Blueprint) -> Blueprint:
     """Take in what was added to the model after its class was declared; the same blueprint where nothing was."""
-    mapper: Mapper[Any] = inspect(blueprint.model)
     history = blueprint.history
-    columns = kept_columns(mapper, blueprint.settings)
-    if len(columns) == len(history.columns):
+    if len(history.table.c) == blueprint.width:
         return blueprint
+    mapper: Mapper[Any] = inspect(blueprint.model)
+    columns = kept_columns(mapper, blueprint.settings)
     history = extend_table(history, columns)
     version_class = blueprint.version_class
     if version_class is not None:
@@ -99,6 +102,7 @@ def _attach(
         attributes=tuple(attributes),
         key=tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key),
         columns=frozenset(mapper.columns.keys()),
+        width=len(history.table.c),
     )
     setattr(model, _ATTRIBUTE, blueprint)
     history.table.info[_INFO] = history
@@ -111,12 +115,14 @@ def _attach(
 
 
 def detach(blueprint: Blueprint) -> None:
-    """Take the history of a model away again: its blueprint and its version table; stored rows stay."""
+    """Take the history of a model away again: blueprint, version table and version class; stored rows stay."""
     history = blueprint.history
     delattr(blueprint.model, _ATTRIBUTE)
     history.table.info.pop(_INFO, None)
-    if history.version_table.name in {table.name for table in history.table.metadata.tables.values()}:
-        history.table.metadata.remove(history.version_table)
+    history.version_table.metadata.remove(history.version_table)
+    if blueprint.version_class is not None:
+        withdraw(blueprint.version_class)
+        unmap_class(blueprint.version_class)
 
 
 def find_blueprint(target: object) -> Blueprint | None:

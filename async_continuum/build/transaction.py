@@ -5,17 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, MetaData, Sequence, String, Table
-from sqlalchemy.orm import Mapper, foreign, registry, relationship
+from sqlalchemy import Column, Index, Sequence, String, Table
+from sqlalchemy.orm import Mapper, foreign, relationship
 
+from async_continuum.build.mapped import map_class, unmap_class
 from async_continuum.build.names import fit
 from async_continuum.build.types import UtcDateTime, transaction_id_type
-from async_continuum.declare import Settings
+from async_continuum.declare import Settings, versioned_table
 from async_continuum.errors import ImproperlyConfigured
 
 
-def build_transaction_class(base: type, metadata: MetaData, settings: Settings) -> Any:
-    """Map a ``Transaction`` class derived from ``base`` to the transaction table in ``metadata``."""
+_KNOWN_AS = "_AsyncContinuumTransaction"
+
+
+def build_transaction_class(mapper: Mapper[Any], base: type, settings: Settings) -> Any:
+    """Map a ``Transaction`` class derived from ``base``, beside the first versioned model of a registry."""
+    model, metadata = mapper.class_, versioned_table(mapper).metadata
     name = settings.transaction_table_name
     schema = settings.schema if settings.schema is not None else metadata.schema
     if (f"{schema}.{name}" if schema else name) in metadata.tables:
@@ -24,10 +29,12 @@ def build_transaction_class(base: type, metadata: MetaData, settings: Settings) 
             "make_versioned(options={'transaction_table_name': 'version_transaction'}).",
             option="transaction_table_name",
         )
+    # Without a schema of ours it stands where SQLAlchemy-Continuum has put it: where the search path says.
+    sequence = Sequence(fit(f"{name}_id_seq"), schema=settings.schema)
     table = Table(
         name,
         metadata,
-        Column("id", transaction_id_type(), Sequence(fit(f"{name}_id_seq")), primary_key=True, autoincrement=True),
+        Column("id", transaction_id_type(), sequence, primary_key=True, autoincrement=True),
         Column("issued_at", UtcDateTime(), default=lambda: datetime.now(UTC)),
         Column("remote_addr", String(50)),
         schema=schema,
@@ -36,15 +43,27 @@ def build_transaction_class(base: type, metadata: MetaData, settings: Settings) 
     )
     Index(fit(f"ix_{name}_issued_at"), table.c.issued_at, table.c.id)
     namespace = {
-        "__module__": base.__module__,
-        "__qualname__": "Transaction",
+        "__module__": model.__module__,
+        # Pickle finds it by the model, because a registry has no other place of its own.
+        "__qualname__": f"{model.__qualname__}.__blueprint__.transaction_class",
         "__doc__": "One transaction that changed something versioned: when, who, from where.",
         "__versioned_models__": [],
     }
     transaction_class = type("Transaction", (base,), namespace)
-    # A registry of its own, so that a model of the user's own may be called Transaction too.
-    registry(metadata=metadata).map_imperatively(transaction_class, table)
+    # Known by another name, so that a model of the user's own may be called Transaction too.
+    map_class(mapper.registry, transaction_class, table, known_as=_KNOWN_AS)
     return transaction_class
+
+
+def remove_transaction_class(transaction_class: Any) -> None:
+    """Take a transaction class out of its registry, and its table out of the metadata."""
+    table = transaction_class.__table__
+    table.metadata.remove(table)
+    # Private: a metadata has no public way to forget a sequence, and create_all would make it.
+    sequence = table.c.id.default
+    table.metadata._sequences.pop(sequence._key, None)
+    getattr(table.metadata, "_objects", set()).discard(sequence)
+    unmap_class(transaction_class, known_as=_KNOWN_AS)
 
 
 def add_user(transaction_class: Any, user: Mapper[Any]) -> None:

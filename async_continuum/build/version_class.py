@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -12,6 +11,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty, column_prope
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.expression import SelectBase
 
+from async_continuum.build.mapped import map_class, publish
 from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.declare import Settings
 
@@ -68,13 +68,14 @@ def build_version_class(
     for attribute, prop in derived.items():
         if isinstance(prop, Unavailable):
             setattr(version_class, attribute, prop)
-    mapper.registry.map_imperatively(
+    map_class(
+        mapper.registry,
         version_class,
         history.version_table,
         properties=properties,
         exclude_properties=[column.key for column in _unmapped(history, properties)],
     )
-    _make_importable(version_class)
+    publish(version_class, path=f"{model.__qualname__}.__blueprint__.version_class")
     return version_class
 
 
@@ -140,10 +141,3 @@ def _past_expression(name: str, prop: ColumnProperty[Any], history: TableHistory
 def _unmapped(history: TableHistory, properties: dict[str, Any]) -> list[Column[Any]]:
     mapped = {prop for prop in properties.values() if isinstance(prop, Column)}
     return [column for column in history.version_table.c if column not in mapped]
-
-
-def _make_importable(version_class: type) -> None:
-    # Pickle finds a class by its path; a name that the module has taken already stays as it is.
-    module = sys.modules.get(version_class.__module__)
-    if "." not in version_class.__qualname__ and module is not None and not hasattr(module, version_class.__name__):
-        setattr(module, version_class.__name__, version_class)

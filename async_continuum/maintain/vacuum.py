@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, not_, null, select, update
+from sqlalchemy import Connection, Table, and_, delete, exists, func, not_, null, select, update
+from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import TableHistory
 from async_continuum.maintain.backfill import pieces_of
 from async_continuum.operation import Operation
+from async_continuum.write import Pieces
 
 
-def vacuum_table(connection: Connection, history: TableHistory) -> int:
-    """Delete every UPDATE version stored exactly as its predecessor, and join the ends; returns how many."""
+def vacuum_table(
+    connection: Connection, history: TableHistory, transactions: Table, histories: Sequence[TableHistory]
+) -> int:
+    """Delete every UPDATE version stored exactly as its predecessor, and join the ends; returns how many.
+
+    Their transactions go with them where they changed nothing else, in any of ``histories``.
+    """
     p = pieces_of(connection, history)
     versions = history.version_table
+    connection.execute(_emptied(p, transactions, histories))
+    removed = connection.execute(delete(versions).where(_repeats(p))).rowcount
+    if removed and history.ends is not None:
+        connection.execute(_rejoin(history))
+    return removed
+
+
+def _repeats(p: Pieces) -> ColumnElement[bool]:
+    history, versions = p.history, p.history.version_table
     before, earlier = versions.alias("before"), versions.alias("earlier")
     newest = (
         select(func.max(p.begins(earlier)))
@@ -33,12 +50,20 @@ def vacuum_table(connection: Connection, history: TableHistory) -> int:
         )
         .correlate(versions)
     )
-    removed = connection.execute(
-        delete(versions).where(versions.c[history.operation] == Operation.UPDATE, repeats)
-    ).rowcount
-    if removed and history.ends is not None:
-        connection.execute(_rejoin(history))
-    return removed
+    return and_(versions.c[history.operation] == Operation.UPDATE, repeats)
+
+
+def _emptied(p: Pieces, transactions: Table, histories: Sequence[TableHistory]) -> Any:
+    versions = p.history.version_table
+    signs = [p.begins(versions) == transactions.c.id]
+    only_repeats = ~exists(select(null()).select_from(versions).where(*signs, not_(_repeats(p))))
+    nothing_else = [
+        ~exists(select(null()).select_from(h.version_table).where(h.version_table.c[h.begins] == transactions.c.id))
+        for h in histories
+        if h is not p.history
+    ]
+    repeated = select(p.begins(versions)).where(_repeats(p))
+    return delete(transactions).where(transactions.c.id.in_(repeated), only_repeats, *nothing_else)
 
 
 def _rejoin(history: TableHistory) -> Any:

@@ -10,7 +10,17 @@ from sqlalchemy import Connection, MetaData
 from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.mapper import _all_registries
 
-from async_continuum.build import add_user, blueprint_of, build, build_transaction_class, detach, extend, find_blueprint
+from async_continuum.build import (
+    add_user,
+    blueprint_of,
+    build,
+    build_transaction_class,
+    detach,
+    extend,
+    find_blueprint,
+    mappers_of,
+    remove_transaction_class,
+)
 from async_continuum.declare import Settings, declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.listeners import Listeners
@@ -74,11 +84,12 @@ class VersioningManager:
                 )
             return
         self._configuration = configuration
+        configuration.sessions.hold()
         try:
             self._listen(configuration)
             # Private: SQLAlchemy has no public list of all registries; models may be declared before this call.
             for registry in list(_all_registries()):
-                for mapper in sorted(registry.mappers, key=lambda mapper: mapper.class_.__qualname__):
+                for mapper in mappers_of(registry):
                     self._mapper_constructed(mapper, mapper.class_)
         except BaseException:
             self.deactivate()
@@ -86,6 +97,8 @@ class VersioningManager:
 
     def deactivate(self) -> None:
         """Stop, and undo everything but what is stored."""
+        if self._configuration is not None:
+            self._configuration.sessions.release()
         self._listeners.remove_all()
         for model in self._models:
             blueprint = find_blueprint(model)
@@ -94,8 +107,7 @@ class VersioningManager:
         for model in self._attached:
             del model.awaitable_versions  # type: ignore[attr-defined]
         for transaction_class in self._transaction_classes.values():
-            table = transaction_class.__table__
-            table.metadata.remove(table)
+            remove_transaction_class(transaction_class)
         self.__init__()  # type: ignore[misc]
 
     def covers(self, session: Session) -> bool:
@@ -115,6 +127,8 @@ class VersioningManager:
         listen = self._listeners.listen
         listen(configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
         listen(MetaData, "before_create", self._before_create)
+        # On every class at once: a listener for each model would be called for each attribute of each other one.
+        listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
         sessions = configuration.sessions.listened
         listen(sessions, "after_flush", self._after_flush)
         listen(sessions, "after_flush_postexec", self._after_flush_postexec)
@@ -140,17 +154,15 @@ class VersioningManager:
             self._attached.append(model)
         listen = self._listeners.listen
         listen(mapper, "before_mapper_configured", self._before_mapper_configured)
-        listen(model, "attribute_instrument", self._attribute_instrument)
         tracker = Tracker(model, self.recorder)
         for name in ("after_insert", "before_update", "after_update", "before_delete"):
             listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
 
     def _transaction_class_for(self, mapper: Mapper[Any]) -> Any:
         if mapper.registry not in self._transaction_classes:
-            metadata = mapper.local_table.metadata  # type: ignore[attr-defined]
-            transaction_class = build_transaction_class(TransactionBase, metadata, self._active.settings)
+            transaction_class = build_transaction_class(mapper, TransactionBase, self._active.settings)
             self._transaction_classes[mapper.registry] = transaction_class
-            self._find_user(sorted(mapper.registry.mappers, key=lambda known: known.class_.__qualname__))
+            self._find_user(mappers_of(mapper.registry))
         return self._transaction_classes[mapper.registry]
 
     def _find_user(self, mappers: Iterable[Mapper[Any]], *, anywhere: bool = False) -> None:
@@ -171,7 +183,7 @@ class VersioningManager:
         classes = self._transaction_classes.values()
         if wanted is None or all("user_id" in cls.__table__.c for cls in classes):
             return
-        self._find_user((mapper for known in list(_all_registries()) for mapper in known.mappers), anywhere=True)
+        self._find_user((mapper for known in list(_all_registries()) for mapper in mappers_of(known)), anywhere=True)
         if not all("user_id" in cls.__table__.c for cls in classes):
             name = wanted if isinstance(wanted, str) else wanted.__qualname__
             raise ImproperlyConfigured(

@@ -65,10 +65,11 @@ class Recorder:
         """Version what the flush has written."""
         self.unwatch()
         for changes in self.changes.take():
+            if not changes.live and not changes.gone:
+                continue
             place, ledger = self._begin(changes)
             target = self._target(changes)
-            again = changes.history in self._seen[place] or not changes.fresh.isdisjoint(changes.gone)
-            again = again or not set(changes.live).isdisjoint(changes.gone)
+            again = changes.moved or changes.history in self._seen[place]
             if changes.live:
                 ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
             if again:

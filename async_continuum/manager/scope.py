@@ -19,12 +19,32 @@ class SessionScope:
     """The class whose events are listened to; its subclasses come with it."""
     asynchronous: type[AsyncSession] | None = None
     """The class of `AsyncSession` around it, where only that tells which sessions are meant."""
+    maker: async_sessionmaker[Any] | None = None
+    """What makes the sessions, where only that tells which are meant."""
 
     def covers(self, session: Session) -> bool:
         """Say whether a session is recorded."""
         if not isinstance(session, self.listened):
             return False
-        return self.asynchronous is None or isinstance(async_session(session), self.asynchronous)
+        around = self.asynchronous if self.maker is None else self.maker.class_
+        return around is None or isinstance(async_session(session), around)
+
+    def hold(self) -> None:
+        """Give an `async_sessionmaker` a class of its own, as every `sessionmaker` has, to know its sessions by."""
+        if self.maker is None:
+            return
+        given = self.maker.class_
+        if "__scopes__" not in vars(given):
+            self.maker.class_ = type(given.__name__, (given,), {"__module__": given.__module__, "__scopes__": 0})
+        self.maker.class_.__scopes__ += 1
+
+    def release(self) -> None:
+        """Undo `hold`, unless another manager records the same sessions."""
+        if self.maker is None:
+            return
+        self.maker.class_.__scopes__ -= 1
+        if self.maker.class_.__scopes__ == 0:
+            self.maker.class_ = self.maker.class_.__base__
 
 
 def session_scope(session: Any) -> SessionScope:
@@ -33,7 +53,7 @@ def session_scope(session: Any) -> SessionScope:
         return SessionScope(session.class_)
     if isinstance(session, async_sessionmaker):
         given = session.kw.get("sync_session_class", session.class_.sync_session_class)
-        return SessionScope(given, session.class_)
+        return SessionScope(given, maker=session)
     if isinstance(session, type) and issubclass(session, AsyncSession):
         whole = session is AsyncSession
         return SessionScope(session.sync_session_class, None if whole else session)

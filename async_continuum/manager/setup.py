@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
-from async_continuum.build import Blueprint, blueprint_of, find_blueprint
+from async_continuum.build import Blueprint, TableHistory, blueprint_of, blueprints_of, find_blueprint
 from async_continuum.declare import GlobalOptions, Settings, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.maintain import Discrepancy, backfill_table, vacuum_table, verify_model
@@ -101,6 +101,9 @@ async def current_transaction(session: AsyncSession, *, model: type | None = Non
     recorder = manager.recorder(source)
     if recorder is None:
         raise ImproperlyConfigured(f"{type(source).__name__} is outside the scope of make_versioned(session=...).")
+    if not source.in_transaction():
+        # The request is the transaction's, and must end with it.
+        source.begin()
     signature = recorder.signatures.get(transaction_class)
     if signature is not None:
         return signature.transaction  # type: ignore[no-any-return]
@@ -131,13 +134,18 @@ def _transaction_class(session: Session, model: type | None) -> tuple[Versioning
 async def vacuum(session: AsyncSession, *models: type) -> int:
     """Delete the versions that are stored exactly as their predecessors; returns how many. A, B, A stays.
 
-    Two statements for each model. Without ``models``, every versioned one. Raises `ClassNotVersioned`.
+    A transaction of which nothing is left goes too. Three statements for each model. Without ``models``, every
+    versioned one. Raises `ClassNotVersioned`.
     """
     source = require_async(session)
 
     def run(sync: Session) -> int:
         sync.flush()
-        return sum(vacuum_table(_connection(sync, blueprint), blueprint.history) for blueprint in _blueprints(models))
+        return sum(
+            vacuum_table(_connection(sync, blueprint), history, blueprint.transaction_table, _signed_with(blueprint))
+            for blueprint in _blueprints(models)
+            for history in blueprint.histories
+        )
 
     return await source.run_sync(run)
 
@@ -182,6 +190,10 @@ async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
         ]
 
     return await source.run_sync(run)
+
+
+def _signed_with(blueprint: Blueprint) -> list[TableHistory]:
+    return [history for each in blueprints_of(blueprint.transaction_class) for history in each.histories]
 
 
 def _connection(session: Session, blueprint: Blueprint) -> Any:

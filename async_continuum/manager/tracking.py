@@ -11,7 +11,7 @@ from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
 from async_continuum.build import blueprint_of
 from async_continuum.manager.recorder import Recorder
-from async_continuum.record import is_disabled, is_touched, key_will_change
+from async_continuum.record import is_disabled, key_will_change
 
 
 class Tracker:
@@ -41,12 +41,10 @@ class Tracker:
         return EXT_CONTINUE
 
     def after_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
-        """Note an updated row."""
-        blueprint = blueprint_of(self._model)
-        if is_touched(state, blueprint.columns):
-            recorder = self._recorder_of(state)
-            if recorder is not None:
-                recorder.changes.updated(connection, blueprint, state)
+        """Note a saved row, updated or not."""
+        recorder = self._recorder_of(state)
+        if recorder is not None:
+            recorder.changes.updated(connection, blueprint_of(self._model), state)
         return EXT_CONTINUE
 
     def before_delete(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
@@ -56,9 +54,12 @@ class Tracker:
 
     def _will_go(self, connection: Connection, state: InstanceState[Any]) -> None:
         recorder = self._recorder_of(state)
-        if recorder is not None and state.key is not None:
+        if (
+            recorder is not None
+            and state.key is not None
+            and recorder.changes.will_go(connection, blueprint_of(self._model), state.key[1])
+        ):
             recorder.watch(connection)
-            recorder.changes.will_go(connection, blueprint_of(self._model), tuple(state.key[1]))
 
     def _recorder_of(self, state: InstanceState[Any]) -> Recorder | None:
         session = state.session

@@ -101,7 +101,7 @@ def versions_of(session: Any, model: Any = None, key: Any = None) -> VersionQuer
     return VersionQuery(lambda: source, blueprint, read.key_from(key, blueprint))
 
 
-def deleted(model: type[M]) -> Select[tuple[Version[M]]]:
+def deleted(model: type[M]) -> Select[Version[M]]:
     """Give the `Select` of the newest DELETE version of every entity of ``model`` that is gone."""
     blueprint = blueprint_of(model)
     version: Any = version_class(model)

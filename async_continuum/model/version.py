@@ -13,6 +13,7 @@ from async_continuum.operation import Change, Operation
 M = TypeVar("M")
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import InstrumentedAttribute
 
     class _OpenAttributes(type):
         """The model's own attributes are on the version class too, and no type checker can know them."""
@@ -31,9 +32,9 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
     """
 
     if TYPE_CHECKING:
-        transaction_id: Any
-        end_transaction_id: Any
-        operation_type: Any
+        transaction_id: InstrumentedAttribute[int]
+        end_transaction_id: InstrumentedAttribute[int | None]
+        operation_type: InstrumentedAttribute[Operation]
         transaction: Any
         version_parent: Any
 

@@ -6,6 +6,7 @@ from async_continuum.read.changeset import (
     changesets,
     diff,
     pending_changeset,
+    same_stored,
 )
 from async_continuum.read.moment import Moment, alive
 from async_continuum.read.neighbours import index_of, neighbour
@@ -29,5 +30,6 @@ __all__ = [
     "pending_changeset",
     "require_async",
     "require_sync",
+    "same_stored",
     "session_of",
 ]

@@ -10,11 +10,12 @@ from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState, Mapper, aliased
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+from sqlalchemy.orm.exc import ObjectDeletedError
 
 from async_continuum.build import Blueprint, blueprint_of
-from async_continuum.dialects import keys_for
+from async_continuum.dialects import Keys, keys_for
 from async_continuum.operation import Change, Operation
-from async_continuum.read.neighbours import identity_in_order
+from async_continuum.read.moment import identity_in_order
 from async_continuum.read.source import require_async, session_of
 
 Changeset = dict[str, Change]
@@ -41,10 +42,12 @@ async def changesets(session: AsyncSession, versions: Iterable[Any]) -> dict[Any
     for version in found:
         blueprint_of(version)
         by_class.setdefault(type(version), []).append(version)
-    before: dict[Any, Any] = {}
+    made: dict[Any, Changeset] = {}
     for of_class in by_class.values():
-        before |= await _predecessors(source, of_class)
-    return {version: _changeset(before.get(version), version) for version in found}
+        stored = await _stored(source, of_class)
+        before = await _predecessors(source, stored)
+        made |= {version: _changeset(before.get(row), row) for version, row in zip(of_class, stored, strict=True)}
+    return {version: made[version] for version in found}
 
 
 async def changeset_of(version: Any) -> Changeset:
@@ -59,12 +62,10 @@ async def diff(version: Any, other: Any) -> Changeset:
     Raises `ValueError` for versions of two entities.
     """
     blueprint = blueprint_of(version)
-    if blueprint_of(other) is not blueprint or _identity(version, blueprint)[:-1] != _identity(other, blueprint)[:-1]:
+    if type(other) is not type(version) or _identity(version, blueprint)[:-1] != _identity(other, blueprint)[:-1]:
         raise ValueError(f"{version!r} and {other!r} are not versions of one entity")
-    for each in (version, other):
-        await _loaded(each, blueprint)
-    old, new = _values(version, blueprint), _values(other, blueprint)
-    return _differences(old, new, blueprint)
+    old, new = [(await _stored(None, [each]))[0] for each in (version, other)]
+    return _differences(_values(old, blueprint), _values(new, blueprint), blueprint)
 
 
 def pending_changeset(instance: Any) -> Changeset:
@@ -86,22 +87,15 @@ def pending_changeset(instance: Any) -> Changeset:
 
 async def _predecessors(session: AsyncSession, versions: Sequence[Any]) -> dict[Any, Any]:
     blueprint = blueprint_of(versions[0])
-    for version in versions:
-        await _loaded(version, blueprint)
-    by_place = {tuple(_identity(version, blueprint)): version for version in versions}
     by_end = {(*_identity(v, blueprint)[:-1], getattr(v, blueprint.ends)): v for v in versions}
-    before, missing = {}, []
-    for place, version in by_place.items():
-        if getattr(version, blueprint.operation) is Operation.INSERT:
-            continue
-        if place in by_end:
-            before[version] = by_end[place]
-        else:
-            missing.append(place)
-    if missing:
-        found = await _load_predecessors(session, blueprint, missing)
-        before |= {by_place[place]: predecessor for place, predecessor in found.items()}
-    return before
+    places = {
+        version: tuple(_identity(version, blueprint))
+        for version in versions
+        if getattr(version, blueprint.operation) is Operation.UPDATE
+    }
+    missing = list(dict.fromkeys(place for place in places.values() if place not in by_end))
+    found = by_end | (await _load_predecessors(session, blueprint, missing) if missing else {})
+    return {version: found[place] for version, place in places.items() if place in found}
 
 
 async def _load_predecessors(
@@ -110,10 +104,7 @@ async def _load_predecessors(
     version_class = blueprint.version_class
     this, earlier = aliased(version_class), aliased(version_class)
     names = (*blueprint.key, blueprint.begins)
-    mapper: Mapper[Any] = inspect(version_class)
-    types = [mapper.columns[name].type for name in names]
-    dialect = session.sync_session.get_bind(mapper).dialect
-    way = keys_for(types, places, dialect)
+    way = _way(session, blueprint, places)
     newest = (
         select(func.max(getattr(earlier, blueprint.begins)))
         .where(*(getattr(earlier, name) == getattr(this, name) for name in blueprint.key))
@@ -154,11 +145,33 @@ def _identity(version: Any, blueprint: Blueprint) -> list[Any]:
     return identity_in_order(inspect(version).identity, blueprint)
 
 
-async def _loaded(version: Any, blueprint: Blueprint) -> None:
+async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list[Any]:
+    # What is expired is loaded at once for all, in the session given; versions of another session are left alone.
+    blueprint = blueprint_of(versions[0])
     wanted = {*blueprint.attributes, blueprint.ends, blueprint.operation}
-    missing = wanted & set(inspect(version).unloaded)
-    if missing:
-        await session_of(version).refresh(version, attribute_names=sorted(missing))
+    places = {v: tuple(_identity(v, blueprint)) for v in versions if wanted & set(inspect(v).unloaded)}
+    if not places:
+        return list(versions)
+    source = session_of(versions[0]) if session is None else session
+    version_class = blueprint.version_class
+    columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
+    way = _way(source, blueprint, list(places.values()))
+    statement = select(version_class).where(way.among(columns, "places"))
+    rows: dict[tuple[Any, ...], Any] = {}
+    for batch in way.batches(list(places.values())):
+        bound = way.bind(batch, "places")
+        result = await source.scalars(statement, bound, execution_options={"populate_existing": True})
+        rows |= {tuple(_identity(row, blueprint)): row for row in result}
+    for version, place in places.items():
+        if place not in rows:
+            raise ObjectDeletedError(inspect(version))
+    return [rows[places[version]] if version in places else version for version in versions]
+
+
+def _way(session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]) -> Keys:
+    mapper: Mapper[Any] = inspect(blueprint.version_class)
+    types = [mapper.columns[name].type for name in (*blueprint.key, blueprint.begins)]
+    return keys_for(types, places, session.sync_session.get_bind(mapper).dialect)
 
 
 def _values(version: Any, blueprint: Blueprint) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Select, func, inspect, select
 
 from async_continuum.build import Blueprint, blueprint_of
+from async_continuum.read.moment import identity_in_order
 from async_continuum.read.source import session_of
 
 
@@ -37,11 +38,3 @@ def _neighbours(version: Any, blueprint: Blueprint, statement: Select[Any], *, l
     begins = getattr(blueprint.version_class, blueprint.begins)
     same = [getattr(blueprint.version_class, name) == value for name, value in zip(blueprint.key, key, strict=True)]
     return statement.where(*same, begins > transaction_id if later else begins < transaction_id)
-
-
-def identity_in_order(identity: tuple[Any, ...], blueprint: Blueprint) -> list[Any]:
-    """Sort a version's identity into the model's key, in the model's order, and the transaction id."""
-    mapper = inspect(blueprint.version_class)
-    names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-    values = dict(zip(names, identity, strict=True))
-    return [values[name] for name in (*blueprint.key, blueprint.begins)]

@@ -35,7 +35,7 @@ class VersionQuery(Generic[V]):
     _limit: int | None = None
     _offset: int = 0
     _moments: tuple[Moment, ...] = ()
-    _backwards: bool = False
+    _newest_of: tuple[VersionQuery[V], int] | None = None
 
     def where(self, *criteria: Any) -> VersionQuery[V]:
         """Keep the versions that meet ``criteria``, SQL expressions on the version class."""
@@ -64,7 +64,7 @@ class VersionQuery(Generic[V]):
         return replace(self, _criteria=(*self._criteria, *made), _moments=(*self._moments, start, end))
 
     @property
-    def statement(self) -> Select[tuple[V]]:
+    def statement(self) -> Select[V]:
         """The plain `Select` that awaiting this query executes."""
         return self._ordered(self._order or (self._begins.asc(),)).limit(self._limit).offset(self._offset or None)
 
@@ -72,15 +72,20 @@ class VersionQuery(Generic[V]):
     def _begins(self) -> Any:
         return getattr(self._blueprint.version_class, self._blueprint.begins)
 
-    def _selected(self) -> Select[tuple[V]]:
+    def _selected(self) -> Select[V]:
         version_class = self._blueprint.version_class
         key = self._key
         if key is None:
             return select(version_class).where(false())
         same = [getattr(version_class, name) == value for name, value in zip(self._blueprint.key, key, strict=True)]
+        if self._newest_of is not None:
+            query, length = self._newest_of
+            newest = query._ordered((self._begins.desc(),)).with_only_columns(self._begins).limit(length)
+            # Wrapped, because not every dialect takes a LIMIT inside IN.
+            same.append(self._begins.in_(select(newest.subquery("newest").c[0])))
         return select(version_class).where(*same, *self._criteria).options(*self._options)
 
-    def _ordered(self, order: tuple[Any, ...]) -> Select[tuple[V]]:
+    def _ordered(self, order: tuple[Any, ...]) -> Select[V]:
         return self._selected().order_by(*order)
 
     @property
@@ -98,18 +103,26 @@ class VersionQuery(Generic[V]):
             await require_known(session, moment, self._blueprint)
         return session
 
-    async def _fetch(self, statement: Callable[[], Select[tuple[V]]]) -> list[V]:
+    def _overwrites(self, session: AsyncSession) -> bool:
+        # With populate_existing an eager loader overwrites what is set on live objects and cannot be flushed before.
+        return bool(self._options) and not session.autoflush and bool(session.dirty)
+
+    async def _fetch(self, statement: Callable[[VersionQuery[V]], Select[V]]) -> list[V]:
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return []
         session = await self._ready()
         # Another flush may have closed a version that the session holds: what is stored wins.
-        result: Any = await session.scalars(statement(), execution_options={"populate_existing": True})
-        versions: list[V] = list(result.unique())
-        return versions[::-1] if self._backwards else versions
+        gentle = self._overwrites(session)
+        plain = replace(self, _options=()) if gentle else self
+        result: Any = await session.scalars(statement(plain), execution_options={"populate_existing": True})
+        versions = list(result.unique())
+        if gentle:
+            versions = list((await session.scalars(statement(self))).unique())
+        return versions
 
     async def all(self) -> list[V]:
         """Give the list; the same as awaiting the query."""
-        return await self._fetch(lambda: self.statement)
+        return await self._fetch(lambda query: query.statement)
 
     # Python would otherwise fall back to __getitem__, and loop for ever over what nobody awaits.
     __iter__ = None
@@ -120,15 +133,14 @@ class VersionQuery(Generic[V]):
     async def __aiter__(self) -> AsyncIterator[V]:
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return
-        if self._backwards:
-            for version in await self:
-                yield version
-            return
         session = await self._ready()
-        options = {"populate_existing": True, "yield_per": _STREAMED}
+        options = {"populate_existing": not self._overwrites(session), "yield_per": _STREAMED}
         streamed: Any = await session.stream_scalars(self.statement, execution_options=options)
-        async for found in streamed:
-            yield found
+        try:
+            async for found in streamed:
+                yield found
+        finally:
+            await streamed.close()
 
     async def count(self) -> int:
         """Count the versions, in the database."""
@@ -144,11 +156,12 @@ class VersionQuery(Generic[V]):
 
         Raises `ValueError` for a naive `datetime` and for an unknown transaction id.
         """
+        bound(moment, self._blueprint)
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return None
         await require_known(self._session(), moment, self._blueprint)
-        query = self.where(alive(self._blueprint.version_class, self._blueprint, moment))
-        found = await query._fetch(lambda: query._ordered((query._begins.desc(),)).limit(1))
+        then = self.where(alive(self._blueprint.version_class, self._blueprint, moment))
+        found = await then._fetch(lambda query: query._ordered((query._begins.desc(),)).limit(1))
         return found[0] if found else None
 
     async def first(self) -> V | None:
@@ -179,10 +192,11 @@ class VersionQuery(Generic[V]):
         if index >= 0:
             found = await self[index : index + 1]
         elif self._order or self._limit is not None or self._offset:
-            found = (await self)[index:][:1] if -index <= await self.count() else []
+            listed = await self
+            found = listed[index:][:1] if -index <= len(listed) else []
         else:
             newest_first = (self._begins.desc(),)
-            found = await self._fetch(lambda: self._ordered(newest_first).offset(-index - 1).limit(1))
+            found = await self._fetch(lambda query: query._ordered(newest_first).offset(-index - 1).limit(1))
         if not found:
             raise IndexError(f"there is no version {index} of this {self._blueprint.model.__name__}")
         return found[0]
@@ -191,7 +205,7 @@ class VersionQuery(Generic[V]):
         start, stop = index.start or 0, index.stop
         plain = not (self._order or self._offset or self._limit is not None)
         if start < 0 and stop is None and index.step in (None, 1) and plain:
-            return replace(self, _order=(self._begins.desc(),), _limit=-start, _backwards=True)
+            return replace(self, _newest_of=(self, -start))
         if start < 0 or (stop is not None and stop < 0) or index.step not in (None, 1):
             raise ValueError(
                 "a slice of a query is [start:stop] from its first version on, or [-n:] of the newest: "

@@ -1,6 +1,6 @@
 """Recorded: what did this flush change, who did it, and why?"""
 
-from async_continuum.record.changes import FlushChanges, Key, TableChanges, is_touched, key_will_change
+from async_continuum.record.changes import FlushChanges, Key, TableChanges, key_will_change
 from async_continuum.record.context import (
     Context,
     context_of,
@@ -18,7 +18,6 @@ __all__ = [
     "TableChanges",
     "context_of",
     "is_disabled",
-    "is_touched",
     "key_will_change",
     "set_context",
     "transaction_values",

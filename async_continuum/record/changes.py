@@ -27,6 +27,8 @@ class TableChanges:
     """Those of them that were inserted rather than updated."""
     gone: tuple[Key, ...] = ()
     """Keys whose row goes: deleted, or moved to another key."""
+    moved: bool = False
+    """Whether rows moved: one may be where another one was, or under a key that its collation calls the same."""
 
 
 @dataclass(slots=True)
@@ -53,12 +55,14 @@ class FlushChanges:
         self._of(connection, blueprint).inserted.append(state)
 
     def updated(self, connection: Connection, blueprint: Blueprint, state: InstanceState[Any]) -> None:
-        """Note a row that was updated."""
+        """Note an object that was saved; whether its row has changed is seen when the flush is over."""
         self._of(connection, blueprint).updated.append(state)
 
-    def will_go(self, connection: Connection, blueprint: Blueprint, key: Key) -> None:
-        """Note a row that the next statement on its table deletes, or moves to another key."""
-        self._of(connection, blueprint).doomed.append(key)
+    def will_go(self, connection: Connection, blueprint: Blueprint, key: Key) -> bool:
+        """Note a row that the next statement on its table deletes, or moves; says whether it is the first to wait."""
+        doomed = self._of(connection, blueprint).doomed
+        doomed.append(key)
+        return len(doomed) == 1
 
     def take_doomed(self, connection: Connection) -> Iterator[TableChanges]:
         """Give the rows that are about to go, each once: they must be taken while they are there."""
@@ -78,14 +82,15 @@ class FlushChanges:
         models, self._models = self._models, {}
         for (connection, blueprint), model in models.items():
             inserted = [key_after_flush(state, blueprint.key) for state in model.inserted]
-            updated = [(state, key_after_flush(state, blueprint.key)) for state in model.updated]
+            # Not before: post_update changes rows after the last event of their objects.
+            touched = [state for state in model.updated if is_touched(state, blueprint.columns)]
+            updated = [(state, key_after_flush(state, blueprint.key)) for state in touched]
             # A row that moved to another key is new under that key.
             fresh = inserted + [key for state, key in updated if state.key is not None and key != state.key[1]]
-            live = dict.fromkeys((*fresh, *(key for _, key in updated)))
+            live = tuple(dict.fromkeys((*fresh, *(key for _, key in updated))))
+            gone, moved = tuple(model.gone), len(fresh) > len(inserted)
             for history in blueprint.histories:
-                yield TableChanges(
-                    connection, blueprint, history, live=tuple(live), fresh=frozenset(fresh), gone=tuple(model.gone)
-                )
+                yield TableChanges(connection, blueprint, history, live, frozenset(fresh), gone, moved)
 
     def clear(self) -> None:
         """Forget everything: the flush has failed."""
@@ -109,7 +114,7 @@ def key_will_change(state: InstanceState[Any], blueprint: Blueprint) -> bool:
 
 
 def is_touched(state: InstanceState[Any], columns: frozenset[str]) -> bool:
-    """Say whether the UPDATE just sent changed any column of the row, rather than only its relationships."""
+    """Say whether the flush that ends now changed any column of the row, rather than only its relationships."""
     # committed_state holds the former value of every attribute set since the last flush; one that was set to a SQL
     # expression, or by the server, has been expired instead.
     return not (columns.isdisjoint(state.committed_state) and columns.isdisjoint(state.expired_attributes))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from inspect import iscoroutinefunction
 from types import MappingProxyType
@@ -32,35 +32,41 @@ class Context:
 
     columns: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     meta: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    outer: Context | None = field(default=None, compare=False, repr=False)
+    """What held before the block that this one was made for."""
 
     def over(self, outer: Context) -> Context:
         """Lay these values over those of an outer context."""
         return Context(
-            MappingProxyType({**outer.columns, **self.columns}), MappingProxyType({**outer.meta, **self.meta})
+            MappingProxyType({**outer.columns, **self.columns}), MappingProxyType({**outer.meta, **self.meta}), outer
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Disabled:
+    """Whose changes are not recorded: None for everybody's. Immutable."""
+
+    models: frozenset[type] | None = frozenset()
+    outer: _Disabled | None = None
+
+
 _current: ContextVar[Context] = ContextVar("async_continuum.context", default=Context())  # noqa: B039 - frozen
-_disabled: ContextVar[frozenset[type] | None] = ContextVar("async_continuum.disabled", default=frozenset())
+_disabled: ContextVar[_Disabled] = ContextVar("async_continuum.disabled", default=_Disabled())  # noqa: B039 - frozen
 
 
 class _Scope(AbstractContextManager[None]):
-    """Sets a context variable for a block, or for each call of a function that it decorates."""
+    """Sets a context variable for a block, or for each call of a function that it decorates.
 
-    def __init__(self) -> None:
-        self._tokens: list[Token[Any]] = []
-
-    def _enter(self) -> Token[Any]:
-        raise NotImplementedError
-
-    def _leave(self, token: Token[Any]) -> None:
-        raise NotImplementedError
+    It holds no state of its own, so that several tasks may be inside one at the same time. What held before is kept in
+    the value: a token could not be given back where a block is left in another context than it was entered in, as
+    the dependencies of web frameworks are.
+    """
 
     def __enter__(self) -> None:
-        self._tokens.append(self._enter())
+        raise NotImplementedError
 
     def __exit__(self, *_: object) -> None:
-        self._leave(self._tokens.pop())
+        raise NotImplementedError
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -73,21 +79,15 @@ class _Scope(AbstractContextManager[None]):
 
             @wraps(function)
             async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
-                token = self._enter()
-                try:
+                with self:
                     return await function(*args, **kwargs)
-                finally:
-                    self._leave(token)
 
             return cast("Callable[P, R]", awaited)
 
         @wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            token = self._enter()
-            try:
+            with self:
                 return function(*args, **kwargs)
-            finally:
-                self._leave(token)
 
         return called
 
@@ -109,35 +109,33 @@ class versioning_context(_Scope):
         meta: Mapping[str, Any] | None = None,
         **transaction_columns: Any,
     ) -> None:
-        super().__init__()
         self._context = _context(user, user_id, remote_addr, meta, transaction_columns)
 
-    def _enter(self) -> Token[Any]:
-        return _current.set(self._context.over(_current.get()))
+    def __enter__(self) -> None:
+        _current.set(self._context.over(_current.get()))
 
-    def _leave(self, token: Token[Any]) -> None:
-        _current.reset(token)
+    def __exit__(self, *_: object) -> None:
+        _current.set(_current.get().outer or Context())
 
 
 class versioning_disabled(_Scope):
     """Record nothing of what is flushed in this block; of the given models only, where some are given."""
 
     def __init__(self, *models: type) -> None:
-        super().__init__()
         self._models = frozenset(models)
 
-    def _enter(self) -> Token[Any]:
+    def __enter__(self) -> None:
         outer = _disabled.get()
-        everything = outer is None or not self._models
-        return _disabled.set(None if everything else cast("frozenset[type]", outer) | self._models)
+        models = None if outer.models is None or not self._models else outer.models | self._models
+        _disabled.set(_Disabled(models, outer))
 
-    def _leave(self, token: Token[Any]) -> None:
-        _disabled.reset(token)
+    def __exit__(self, *_: object) -> None:
+        _disabled.set(_disabled.get().outer or _Disabled())
 
 
 def is_disabled(model: type) -> bool:
     """Say whether the running task records changes of this model."""
-    disabled = _disabled.get()
+    disabled = _disabled.get().models
     return disabled is None or (bool(disabled) and not disabled.isdisjoint(model.__mro__))
 
 
@@ -157,7 +155,7 @@ def set_context(
     if not isinstance(session, (AsyncSession, async_scoped_session, Session)):
         raise wrong_session(session, wanted="an AsyncSession")
     given = _context(user, user_id, remote_addr, meta, transaction_columns)
-    session.info[_SESSION_KEY] = given.over(session.info.get(_SESSION_KEY, Context()))
+    session.info[_SESSION_KEY] = replace(given.over(session.info.get(_SESSION_KEY, Context())), outer=None)
 
 
 def context_of(session: Session) -> Context:

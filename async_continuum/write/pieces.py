@@ -83,12 +83,16 @@ class Pieces:
         return and_(self.ends(versions).is_(None), self.begins(versions) != tx)
 
     def is_predecessor(self, versions: FromClause, tx: Id) -> Flag:
-        """The version that held when this transaction began, once closed by it."""
-        if self.history.ends is not None:
-            return self.ends(versions) == tx
+        """The version that held when this transaction began: one look-up in the primary key, however long history."""
         earlier = self.history.version_table.alias("earlier")
         newest = select(func.max(self.begins(earlier))).where(self.same(earlier, versions), self.begins(earlier) < tx)
         return self.begins(versions) == newest.correlate(versions).scalar_subquery()
+
+    def operation_before(self, rows: FromClause, tx: Id) -> ColumnElement[Any]:
+        """The operation of the version that held when this transaction began, for the entity in ``rows``; or NULL."""
+        before = self.history.version_table.alias("predecessor")
+        found = select(self.operation(before)).where(self.same(before, rows), self.begins(before) < tx)
+        return found.order_by(self.begins(before).desc()).limit(1).correlate(rows).scalar_subquery()
 
     def predecessor(self, rows: FromClause, tx: Id, *, name: str = "predecessor") -> tuple[FromClause, Flag]:
         """The version before this transaction's of the entity in ``rows``."""
@@ -109,8 +113,10 @@ class Pieces:
     def net(self, before: ColumnElement[Any], fresh: str) -> ColumnElement[Any]:
         """The operation of a live row, given that of the version before this transaction."""
         return case(
-            (before == constant(Operation.DELETE), constant(Operation.INSERT)),
-            (before.is_not(None), constant(Operation.UPDATE)),
+            (constant(Operation.DELETE), constant(Operation.INSERT)),
+            (constant(Operation.INSERT), constant(Operation.UPDATE)),
+            (constant(Operation.UPDATE), constant(Operation.UPDATE)),
+            value=before,
             else_=self.hint(fresh),
         )
 
@@ -150,8 +156,10 @@ def close_changed(p: Pieces, tx: Id) -> Update:
 
 
 def close_all(p: Pieces, tx: Id) -> Update:
-    """Close the open versions of rows that go."""
-    update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx))
+    """Close the open versions of rows that go, and of none that somebody else has deleted before."""
+    live = p.history.table.alias("live")
+    alive = exists(select(null()).select_from(live).where(p.same(live, p.versions)).correlate(p.versions))
+    update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), alive)
     return update.values({p.history.ends: tx})
 
 
@@ -167,8 +175,7 @@ def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
             p.operation(unchanged) != constant(Operation.DELETE),
             not_(p.differs(p.live, unchanged)),
         )
-    before, is_before = p.predecessor(p.live, tx)
-    operation = select(p.operation(before)).where(is_before).correlate(p.live).scalar_subquery()
+    operation = p.operation_before(p.live, tx)
     return p.copy(tx, p.net(operation, fresh)).where(
         p.among(p.live), ~exists(select(null()).select_from(unchanged).where(holds).correlate(p.live))
     )
@@ -209,7 +216,7 @@ def remove_futile(p: Pieces, tx: Id) -> Delete:
         p.begins(versions) == tx,
         or_(
             and_(p.operation(versions) == constant(Operation.INSERT), ~alive),
-            and_(p.operation(versions) == constant(Operation.UPDATE), unchanged),
+            and_(p.operation(versions) != constant(Operation.INSERT), unchanged),
         ),
     )
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Executable, and_, exists, func, insert, literal, null, select
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum.dialects import Key
@@ -118,6 +117,8 @@ class PortableStatements:
         if not again:
             return [insert(versions).from_select(p.target, copied, include_defaults=False)]
         if p.dialect.name == "sqlite":
+            from sqlalchemy.dialects import sqlite
+
             upsert = sqlite.insert(versions).from_select(p.target, copied, include_defaults=False)
             values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
             values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)

@@ -25,7 +25,6 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType
 
@@ -156,6 +155,9 @@ class PostgresqlStatements:
         versions = p.history.version_table
         if not again:
             return insert(versions).from_select(p.target, copied, include_defaults=False)
+        # Here, because importing a dialect takes longer than importing all of this package.
+        from sqlalchemy.dialects import postgresql
+
         upsert = postgresql.insert(versions).from_select(p.target, copied, include_defaults=False)
         values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)

@@ -29,7 +29,7 @@ async def a_savepoint_that_is_released(session: AsyncSession) -> None:
 
 async def a_savepoint_that_is_rolled_back(session: AsyncSession) -> None:
     savepoint = await session.begin_nested()
-    session.add(Article(name="never was"))
+    session.add(Article(id=999, name="never was"))
     await session.flush()
     await savepoint.rollback()
 

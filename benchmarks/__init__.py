@@ -1,0 +1,1 @@
+"""Measure what keeping history costs, beside the same work without it: `python -m benchmarks`."""

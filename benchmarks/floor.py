@@ -1,0 +1,127 @@
+"""The contenders that keep history by hand-written SQL: what async_continuum is to come close to."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, Column, Connection, Integer, bindparam, select, text
+from sqlalchemy.orm import registry
+
+from benchmarks import floor_sql
+from benchmarks.contenders import Contender
+from benchmarks.models import COLUMNS
+
+
+class Floor(Contender):
+    """Hand-written SQL over tables made by hand; subclasses say how it is run."""
+
+    backends: tuple[str, ...] = ("postgresql", "sqlite")
+    keeps_history = True
+    version_table = "article_version"
+    closes = True
+
+    def declare(self) -> None:
+        super().declare()
+        self.Version = _map_version(self.Article)
+
+    def install(self, connection: Connection) -> None:
+        super().install(connection)
+        tables = floor_sql.POSTGRESQL_TABLES if self.backend == "postgresql" else floor_sql.SQLITE_TABLES
+        for statement in tables.split(";"):
+            connection.exec_driver_sql(statement)
+
+    def tables(self) -> list[str]:
+        return [*super().tables(), "transaction", "article_version"]
+
+    async def changesets(self, session: Any, key: int, number: int) -> int:
+        version = self.Version
+        found = await session.scalars(select(version).where(version.id == key).order_by(version.transaction_id))
+        before, changed = dict.fromkeys(COLUMNS), 0
+        for each in found:
+            now = {name: getattr(each, name) for name in COLUMNS}
+            changed += bool({name: (before[name], now[name]) for name in COLUMNS if before[name] != now[name]})
+            before = now
+        return changed
+
+    async def past(self, session: Any, moment: int) -> int:
+        version = self.Version
+        ends = version.end_transaction_id
+        alive = (version.transaction_id <= moment, ends.is_(None) | (ends > moment), version.operation_type != 2)
+        return len((await session.scalars(select(version).where(*alive))).all())
+
+
+class RowTrigger(Floor):
+    """A trigger for each row."""
+
+    name = "floor-row"
+    label = "SQL, row trigger"
+
+    def install(self, connection: Connection) -> None:
+        super().install(connection)
+        if self.backend == "postgresql":
+            connection.exec_driver_sql(floor_sql.ROW_TRIGGER.replace("%", "%%"))
+        else:
+            for statement in floor_sql.SQLITE_TRIGGERS.split(";;"):
+                connection.exec_driver_sql(statement)
+
+    async def opening(self, session: Any) -> None:
+        if self.backend == "sqlite":
+            await session.execute(_SQLITE_TAKE)
+
+
+class StatementTrigger(Floor):
+    """A trigger for each statement, over its transition table."""
+
+    name = "floor-statement"
+    label = "SQL, statement trigger"
+    backends = ("postgresql",)
+
+    def install(self, connection: Connection) -> None:
+        super().install(connection)
+        connection.exec_driver_sql(floor_sql.STATEMENT_TRIGGER)
+
+
+class Sent(Floor):
+    """Set-based SQL that the client sends after its flush."""
+
+    name = "floor-sent"
+    label = "SQL, sent by the client"
+
+    async def written(self, session: Any, operation: str, keys: Sequence[int]) -> None:
+        if self.backend == "postgresql":
+            await session.execute(_POSTGRESQL_SENT[operation], {"keys": keys})
+            return
+        result = await session.execute(_SQLITE_TAKE)
+        parameters = {"tx": result.lastrowid, "keys": json.dumps(keys)}
+        for statement in _SQLITE_SENT[operation]:
+            await session.execute(statement, parameters)
+
+
+_POSTGRESQL_SENT = {
+    operation: text(sql).bindparams(bindparam("keys", type_=ARRAY(Integer)))
+    for operation, sql in floor_sql.POSTGRESQL_SENT.items()
+}
+_SQLITE_TAKE = text(floor_sql.SQLITE_TAKE)
+_SQLITE_SENT = {
+    operation: [text(statement) for statement in statements] for operation, statements in floor_sql.SQLITE_SENT.items()
+}
+
+
+def _map_version(article: Any) -> Any:
+    """Map the version table by hand, in metadata of its own: its DDL is hand-written."""
+    from sqlalchemy import BigInteger, MetaData, SmallInteger, Table
+
+    table = Table(
+        "article_version",
+        MetaData(),
+        *(Column(c.name, c.type, primary_key=c.primary_key) for c in article.__table__.c),
+        Column("transaction_id", BigInteger, primary_key=True),
+        Column("end_transaction_id", BigInteger),
+        Column("operation_type", SmallInteger),
+    )
+    version = type("ArticleVersion", (), {})
+    registry().map_imperatively(version, table)
+    return version
+
+
+CONTENDERS: list[type[Contender]] = [RowTrigger, StatementTrigger, Sent]

@@ -1,0 +1,29 @@
+"""What is measured: each workload is a class with its preparation, its measured part, and what it must have stored."""
+
+from benchmarks.workloads.base import Workload
+from benchmarks.workloads.flush import FlushDelete, FlushInsert, FlushUnversioned, FlushUpdate
+from benchmarks.workloads.growth import GROWTH
+from benchmarks.workloads.memory import FlushOfMany
+from benchmarks.workloads.reading import ReadChangesets, ReadPast
+from benchmarks.workloads.start import Configure, Import
+from benchmarks.workloads.transactions import TransactionsAlone, TransactionsConcurrent
+
+WORKLOADS: dict[str, type[Workload]] = {
+    workload.name: workload
+    for workload in (
+        FlushInsert,
+        FlushUpdate,
+        FlushDelete,
+        FlushUnversioned,
+        TransactionsAlone,
+        TransactionsConcurrent,
+        ReadChangesets,
+        ReadPast,
+        *GROWTH,
+        FlushOfMany,
+        Import,
+        Configure,
+    )
+}
+
+__all__ = ["WORKLOADS", "Workload"]

@@ -1,0 +1,1 @@
+"""Tests of maintenance: history begun late, tidied up, and proved."""

@@ -1,0 +1,1 @@
+"""Tests of reading: what a version, a query of versions and a moment promise."""

@@ -1,0 +1,105 @@
+"""With a million versions in the table, every look-up of one entity's history is served by an index."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, String, event, text
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from async_continuum import Versioned, VersioningManager, changesets, make_versioned, versions_of
+from tests.kit.databases import Databases
+
+pytestmark = pytest.mark.unaccounted  # history without live rows: it is only read here
+
+MILLION = 1_000_000
+ENTITIES = 100_000
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Base(AsyncAttrs, DeclarativeBase):
+    pass
+
+
+class Part(Versioned, Base):
+    __tablename__ = "part"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50))
+
+
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+
+SERIES = {
+    "sqlite": f"WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {MILLION})",
+    "postgresql": f"WITH g(n) AS (SELECT generate_series(1, {MILLION}))",
+}
+MOMENT = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', '2026-01-01', '+' || n || ' seconds')",
+    "postgresql": "timestamp '2026-01-01' + n * interval '1 second'",
+}
+
+
+@pytest.fixture
+async def filled(database: Databases, engine: AsyncEngine, backend: str) -> AsyncIterator[AsyncSession]:
+    """A session on a million versions of a hundred thousand entities, one a second."""
+    sessions: async_sessionmaker[AsyncSession] = await database(Base, manager)
+    database.managers.clear()  # a million rows made by hand: nothing of ours to prove
+    ended = f"CASE WHEN n + {ENTITIES} <= {MILLION} THEN n + {ENTITIES} END"
+    operation = f"CASE WHEN n <= {ENTITIES} THEN 0 ELSE 1 END"
+    fill = {
+        "transaction": f"SELECT n, {MOMENT[backend]} FROM g",
+        "part_version": f"SELECT n % {ENTITIES}, 'name ' || n, n, {ended}, {operation} FROM g",
+    }
+    columns = {
+        "transaction": "id, issued_at",
+        "part_version": "id, name, transaction_id, end_transaction_id, operation_type",
+    }
+    async with engine.begin() as connection:
+        for table, select in fill.items():
+            insert = f'INSERT INTO "{table}" ({columns[table]})'
+            statement = f"{insert} {SERIES[backend]} {select}"
+            await connection.execute(text(statement))
+        await connection.execute(text("ANALYZE"))
+    async with sessions() as session:
+        yield session
+
+
+async def test_every_look_up_of_one_entity_uses_an_index(
+    filled: AsyncSession, engine: AsyncEngine, backend: str
+) -> None:
+    sent: list[tuple[str, Any]] = []
+
+    def note(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    query = versions_of(filled, Part, 77)
+    version = await query[4]
+    assert version.transaction_id == 77 + 4 * ENTITIES
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    assert len(await query) == 10
+    assert await query.count() == 10
+    assert (await query[-1]).transaction_id == 77 + 9 * ENTITIES
+    for seconds in (ENTITIES + 78, MILLION // 2, MILLION - 1):
+        then = await query.at(BEGAN + timedelta(seconds=seconds))
+        assert then is not None
+        assert then.transaction_id <= seconds < then.transaction_id + ENTITIES
+    assert len(await query.between(BEGAN + timedelta(seconds=200_000), BEGAN + timedelta(seconds=400_000))) == 2
+    previous, following = await version.previous(), await version.next()
+    assert previous is not None and following is not None  # noqa: PT018
+    assert (following.transaction_id - previous.transaction_id) == 2 * ENTITIES
+    assert await version.index() == 4
+    assert set(await version.changeset()) == {"name"}
+    assert len(await changesets(filled, [version, following])) == 2
+    await version.awaitable_attrs.transaction
+    event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+    connection = await filled.connection()
+    explain = "EXPLAIN QUERY PLAN" if backend == "sqlite" else "EXPLAIN"
+    assert len(sent) >= 12
+    for statement, parameters in sent:
+        plan = [str(row) for row in await connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+        scans = [line for line in plan if "Seq Scan" in line or ("SCAN" in line and "json_each" not in line)]
+        assert not [line for line in scans if "CONSTANT ROW" not in line], (statement, plan)

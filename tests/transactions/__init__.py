@@ -1,0 +1,1 @@
+"""Tests of transactions: who did it, when, why, and what was changed."""
