@@ -5,6 +5,7 @@ from async_continuum.build.blueprint import (
     blueprint_of,
     blueprints_of,
     build,
+    complete,
     detach,
     extend,
     find_blueprint,
@@ -12,7 +13,7 @@ from async_continuum.build.blueprint import (
 )
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.mapped import mappers_of
-from async_continuum.build.table import TableHistory, ends_of
+from async_continuum.build.table import TableHistory, ends_of, resolve_types
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.types import OperationType, UtcDateTime
 
@@ -26,6 +27,7 @@ __all__ = [
     "blueprints_of",
     "build",
     "build_transaction_class",
+    "complete",
     "detach",
     "ends_of",
     "extend",
@@ -35,4 +37,5 @@ __all__ = [
     "key_after_flush",
     "mappers_of",
     "remove_transaction_class",
+    "resolve_types",
 ]

@@ -11,15 +11,18 @@ from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.mapper import _all_registries
 
 from async_continuum.build import (
+    TableHistory,
     add_user,
     blueprint_of,
     build,
     build_transaction_class,
+    complete,
     detach,
     extend,
     find_blueprint,
     mappers_of,
     remove_transaction_class,
+    resolve_types,
 )
 from async_continuum.declare import Settings, declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
@@ -55,6 +58,7 @@ class VersioningManager:
         self._models: list[type] = []
         self._transaction_classes: dict[Any, Any] = {}
         self._attached: list[type] = []
+        self._untyped: list[TableHistory] = []
 
     @property
     def is_active(self) -> bool:
@@ -114,6 +118,13 @@ class VersioningManager:
         """Say whether a session is recorded by this manager."""
         return self._configuration is not None and self._configuration.sessions.covers(session)
 
+    def leaves_out(self, mapper: Mapper[Any]) -> bool:
+        """Say whether a class in this manager's scope keeps no history because an option says so."""
+        if self._configuration is None or not self._configuration.mappers.covers(mapper):
+            return False
+        options = declared_options(mapper.class_) or {}
+        return not read_options(options, defaults=self._configuration.settings, model=mapper.class_).versioning
+
     def recorder(self, session: Session) -> Recorder | None:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
         recorder: Recorder | None = session.info.get(self)
@@ -130,6 +141,7 @@ class VersioningManager:
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
         sessions = configuration.sessions.listened
+        listen(sessions, "before_flush", self._before_flush)
         listen(sessions, "after_flush", self._after_flush)
         listen(sessions, "after_flush_postexec", self._after_flush_postexec)
         listen(sessions, "before_commit", self._before_commit)
@@ -141,6 +153,7 @@ class VersioningManager:
     def _mapper_constructed(self, mapper: Mapper[Any], model: type) -> None:
         configuration = self._active
         self._find_user([mapper])
+        self._resolve_types()
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
@@ -149,6 +162,8 @@ class VersioningManager:
             return
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._models.append(model)
+        self._untyped.extend(blueprint_of(model).histories)
+        self._resolve_types()
         if not hasattr(model, "awaitable_versions"):
             model.awaitable_versions = awaitable_versions  # type: ignore[attr-defined]
             self._attached.append(model)
@@ -192,9 +207,13 @@ class VersioningManager:
                 option="user_cls",
             )
 
+    def _resolve_types(self) -> None:
+        self._untyped = [history for history in self._untyped if not resolve_types(history)]
+
     def _before_mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
         self._require_user()
-        extend(blueprint_of(model))
+        self._resolve_types()
+        complete(blueprint_of(model))
 
     def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
@@ -205,6 +224,7 @@ class VersioningManager:
         models = [model for model in self._models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
+            self._resolve_types()
         for model in models:
             extend(blueprint_of(model))
 
@@ -214,6 +234,11 @@ class VersioningManager:
         return self._configuration
 
     # -- recording, inside the flush's greenlet
+
+    def _before_flush(self, session: Session, _: object, __: object) -> None:
+        recorder: Recorder | None = session.info.get(self)
+        if recorder is not None:
+            recorder.before_flush()
 
     def _after_flush(self, session: Session, _: object) -> None:
         recorder: Recorder | None = session.info.get(self)

@@ -13,7 +13,7 @@ from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async, same_stored
-from async_continuum.revert.identity import overriding_identity
+from async_continuum.revert.identity import has_generated_always, overriding_identity
 from async_continuum.revert.values import copied, is_settable, missing_column
 
 
@@ -82,7 +82,7 @@ async def _bring_back(version: Any, stored: Any, blueprint: Blueprint, source: A
         )
     # As the ORM's own loading does it: the object existed before, so its __init__ has nothing to say.
     live = mapper.class_manager.new_instance()
-    defaulted = []
+    in_sql: dict[str, Any] = {}
     for name in blueprint.attributes:
         column = mapper.columns[name]
         if name not in blueprint.key and not is_settable(name, mapper):
@@ -90,20 +90,20 @@ async def _bring_back(version: Any, stored: Any, blueprint: Blueprint, source: A
         value = getattr(stored, name)
         if value is None and (column.default is not None or column.server_default is not None):
             # The ORM takes None on an INSERT for "not set", and would store the default.
-            defaulted.append(name)
-            set_attribute(live, name, null())
+            in_sql[name] = null()
         elif value is None and column.type.should_evaluate_none:
             # NULL and the JSON value null are both None to Python: what is stored is copied on the server.
-            defaulted.append(name)
-            set_attribute(live, name, _in_sql(stored, name, blueprint))
+            in_sql[name] = _in_sql(stored, name, blueprint)
         else:
             set_attribute(live, name, copied(value))
+    # Past the events of the attributes: a mutable type would refuse SQL.
+    inspect(live).dict.update(in_sql)
     source.add(live)
-    if defaulted or any(column.identity is not None and column.identity.always for column in mapper.columns):
+    if in_sql or has_generated_always(mapper):
         # Flushed at once, where the object would hold SQL until then, or where the INSERT needs a word of its own.
         async with overriding_identity(source, mapper):
             await source.flush()
-        unloaded = inspect(live).unloaded.intersection(defaulted)
+        unloaded = inspect(live).unloaded.intersection(in_sql)
         if unloaded:
             await source.refresh(live, attribute_names=sorted(unloaded))
     return live
