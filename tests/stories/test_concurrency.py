@@ -138,7 +138,7 @@ async def test_sixteen_tasks_update_the_same_five_rows(rows: Sessions, place: Pl
 async def test_sixteen_tasks_delete_and_insert_the_same_five_rows(rows: Sessions, place: Place) -> None:
     crowd = async_sessionmaker(place.engine(pool_size=16))
     async with watched(place.engine()) as seen:
-        await rush(crowd, live_and_die, tasks=16, transactions=5)
+        await rush(crowd, live_and_die, tasks=16, transactions=4)
 
     assert seen["lock waits"] > 0
     assert seen["renumberings"] > 0
