@@ -11,13 +11,16 @@ from async_continuum.build.blueprint import (
     history_of,
 )
 from async_continuum.build.identity import identity_of, key_after_flush
+from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import mappers_of
+from async_continuum.build.relations import relate
 from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.types import OperationType, UtcDateTime
 
 __all__ = [
     "Blueprint",
+    "LinkBlueprint",
     "OperationType",
     "TableHistory",
     "UtcDateTime",
@@ -25,14 +28,19 @@ __all__ = [
     "blueprint_of",
     "blueprints_of",
     "build",
+    "build_link",
     "build_transaction_class",
     "detach",
+    "detach_link",
     "ends_of",
     "extend",
     "find_blueprint",
+    "has_late_secondary",
     "history_of",
     "identity_of",
     "key_after_flush",
     "mappers_of",
+    "relate",
     "remove_transaction_class",
+    "secondaries",
 ]

@@ -14,7 +14,6 @@ from async_continuum.build.types import UtcDateTime, transaction_id_type
 from async_continuum.declare import Settings, versioned_table
 from async_continuum.errors import ImproperlyConfigured
 
-
 _KNOWN_AS = "_AsyncContinuumTransaction"
 
 

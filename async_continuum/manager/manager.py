@@ -6,20 +6,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.mapper import _all_registries
 
 from async_continuum.build import (
+    LinkBlueprint,
     add_user,
     blueprint_of,
     build,
+    build_link,
     build_transaction_class,
     detach,
+    detach_link,
     extend,
     find_blueprint,
+    has_late_secondary,
     mappers_of,
+    relate,
     remove_transaction_class,
+    secondaries,
 )
 from async_continuum.declare import Settings, declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
@@ -55,6 +61,8 @@ class VersioningManager:
         self._models: list[type] = []
         self._transaction_classes: dict[Any, Any] = {}
         self._attached: list[type] = []
+        self._links: dict[Table, LinkBlueprint] = {}
+        self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
 
     @property
     def is_active(self) -> bool:
@@ -104,6 +112,8 @@ class VersioningManager:
             blueprint = find_blueprint(model)
             if blueprint is not None:
                 detach(blueprint)
+        for link in self._links.values():
+            detach_link(link)
         for model in self._attached:
             del model.awaitable_versions  # type: ignore[attr-defined]
         for transaction_class in self._transaction_classes.values():
@@ -118,7 +128,7 @@ class VersioningManager:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
         recorder: Recorder | None = session.info.get(self)
         if recorder is None and self.covers(session):
-            recorder = session.info[self] = Recorder(session)
+            recorder = session.info[self] = Recorder(session, self._links)
         return recorder
 
     # -- building
@@ -127,9 +137,11 @@ class VersioningManager:
         listen = self._listeners.listen
         listen(configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
         listen(MetaData, "before_create", self._before_create)
+        listen(Table, "after_parent_attach", self._table_attached)
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
         sessions = configuration.sessions.listened
+        listen(sessions, "before_flush", self._before_flush)
         listen(sessions, "after_flush", self._after_flush)
         listen(sessions, "after_flush_postexec", self._after_flush_postexec)
         listen(sessions, "before_commit", self._before_commit)
@@ -154,6 +166,8 @@ class VersioningManager:
             self._attached.append(model)
         listen = self._listeners.listen
         listen(mapper, "before_mapper_configured", self._before_mapper_configured)
+        listen(mapper, "mapper_configured", self._mapper_configured)
+        self._find_links(mapper, settings)
         tracker = Tracker(model, self.recorder)
         for name in ("after_insert", "before_update", "after_update", "before_delete"):
             listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
@@ -196,17 +210,48 @@ class VersioningManager:
         self._require_user()
         extend(blueprint_of(model))
 
+    def _mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
+        blueprint = blueprint_of(model)
+        self._find_links(mapper, blueprint.settings)
+        relate(blueprint)
+
+    def _find_links(self, mapper: Mapper[Any], settings: Settings) -> None:
+        for given in secondaries(mapper, settings):
+            table = mapper.registry.metadata.tables.get(given) if isinstance(given, str) else given
+            if table is None:
+                self._links_to_come[str(given)] = (mapper, settings)
+            else:
+                self._build_link(table, mapper, settings)
+
+    def _build_link(self, table: Table, mapper: Mapper[Any], settings: Settings) -> None:
+        transaction_class = self._transaction_class_for(mapper)
+        link = build_link(table, settings, model=mapper.class_, transaction_class=transaction_class)
+        if link is not None:
+            self._links[table] = link
+
+    def _table_attached(self, table: Table, metadata: MetaData) -> None:
+        wanted = self._links_to_come.get(table.key)
+        if wanted is not None and wanted[0].registry.metadata is metadata:
+            del self._links_to_come[table.key]
+            self._build_link(table, *wanted)
+
     def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
         if blueprint is not None:
             extend(blueprint)
 
-    def _before_create(self, target: MetaData, _connection: Connection, **_: Any) -> None:
+    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
         models = [model for model in self._models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
         for model in models:
             extend(blueprint_of(model))
+        before = set(target.tables)
+        for model in models:
+            if has_late_secondary(inspect(model)):
+                inspect(model).registry.configure()
+        for name in sorted(set(target.tables) - before):
+            target.tables[name].create(connection, checkfirst=True)
 
     @property
     def _active(self) -> Configuration:
@@ -215,9 +260,14 @@ class VersioningManager:
 
     # -- recording, inside the flush's greenlet
 
+    def _before_flush(self, session: Session, _: object, __: object) -> None:
+        recorder: Recorder | None = session.info.get(self)
+        if recorder is not None:
+            recorder.flushing = True
+
     def _after_flush(self, session: Session, _: object) -> None:
         recorder: Recorder | None = session.info.get(self)
-        if recorder is not None and recorder.changes:
+        if recorder is not None and (recorder.changes or recorder.flushing):
             recorder.record_flush()
 
     def _after_flush_postexec(self, session: Session, _: object) -> None:
@@ -234,8 +284,12 @@ class VersioningManager:
         if recorder is not None:
             recorder.finish()
 
-    def _after_begin(self, _: Session, __: SessionTransaction, connection: Connection) -> None:
+    def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
         watch(connection)
+        if self._links:
+            recorder = self.recorder(session)
+            if recorder is not None:
+                recorder.watch(connection)
 
     def _after_soft_rollback(self, session: Session, transaction: SessionTransaction) -> None:
         recorder: Recorder | None = session.info.get(self)
@@ -249,4 +303,6 @@ class VersioningManager:
 
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
-            session.info.pop(self, None)
+            recorder: Recorder | None = session.info.pop(self, None)
+            if recorder is not None:
+                recorder.unwatch()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Update, event
+from sqlalchemy import Connection, Delete, Insert, Table, Update, event
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session, SessionTransaction
 
-from async_continuum.build import TableHistory
+from async_continuum.build import LinkBlueprint, TableHistory
+from async_continuum.errors import UnrecordedStatement
+from async_continuum.manager.links import changed_link, keys_inserted, keys_matched
 from async_continuum.manager.signature import Signature, move_loaded
-from async_continuum.record import FlushChanges, TableChanges, context_of, transaction_values
+from async_continuum.record import FlushChanges, TableChanges, context_of, is_disabled, transaction_values
 from async_continuum.write import (
     Ledger,
     Ledgers,
@@ -28,10 +32,23 @@ from async_continuum.write import (
 class Recorder:
     """What one session has changed and written so far. Lives in ``session.info`` until its transaction ends."""
 
-    __slots__ = ("__weakref__", "_moved", "_seen", "_watched", "changes", "ledgers", "session", "signatures")
+    __slots__ = (
+        "__weakref__",
+        "_links",
+        "_moved",
+        "_seen",
+        "_watched",
+        "changes",
+        "flushing",
+        "ledgers",
+        "session",
+        "signatures",
+    )
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, links: Mapping[Table, LinkBlueprint]) -> None:
         self.session = session
+        self.flushing = False
+        self._links = links
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
@@ -43,16 +60,49 @@ class Recorder:
         """See the statement that takes rows away before it is sent: the ORM tells of objects one by one."""
         if connection not in self._watched:
             event.listen(connection, "before_execute", self._before_execute)
+            if self._links:
+                event.listen(connection, "after_execute", self._after_execute)
             self._watched.append(connection)
 
     def unwatch(self) -> None:
-        """Stop seeing statements; the flush is over."""
+        """Stop seeing statements; the flush is over, or the transaction where there are links to see."""
         while self._watched:
-            event.remove(self._watched.pop(), "before_execute", self._before_execute)
+            connection = self._watched.pop()
+            event.remove(connection, "before_execute", self._before_execute)
+            if event.contains(connection, "after_execute", self._after_execute):
+                event.remove(connection, "after_execute", self._after_execute)
 
-    def _before_execute(self, connection: Connection, statement: Any, *_: Any) -> None:
-        if isinstance(statement, (Delete, Update)) and self.changes.has_doomed():
+    def _before_execute(
+        self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any
+    ) -> None:
+        if not isinstance(statement, (Delete, Update)):
+            return
+        if self.changes.has_doomed():
             self.record_doomed(connection)
+        link = changed_link(statement, self._links)
+        if link is not None and not is_disabled(None):
+            keys = keys_matched(link, connection, statement, many or ([one] if one else []))
+            if isinstance(statement, Update):
+                self.changes.linked(connection, link, keys)
+            else:
+                for key in keys:
+                    self.changes.will_go(connection, link, key)
+                self.record_doomed(connection)
+
+    def _after_execute(
+        self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any, result: Any
+    ) -> None:
+        link = changed_link(statement, self._links)
+        if link is None or is_disabled(None):
+            return
+        if isinstance(statement, Insert):
+            keys = keys_inserted(link, many or ([one] if one else []), result)
+            if keys is None:
+                warnings.warn(f"{UnrecordedStatement(statement)}", SAWarning, stacklevel=2)
+                return
+            self.changes.linked(connection, link, keys)
+        if not self.flushing:
+            self.record_flush()
 
     def record_doomed(self, connection: Connection) -> None:
         """Version the rows that the statement to come takes away, while they are there."""
@@ -63,7 +113,9 @@ class Recorder:
 
     def record_flush(self) -> None:
         """Version what the flush has written."""
-        self.unwatch()
+        self.flushing = False
+        if not self._links:
+            self.unwatch()
         for changes in self.changes.take():
             if not changes.live and not changes.gone:
                 continue
@@ -117,7 +169,7 @@ class Recorder:
 
     def rolled_back(self, transaction: SessionTransaction) -> None:
         """Forget what a rollback has undone."""
-        self.unwatch()
+        self.flushing = False
         self.changes.clear()
         self._seen = {}
         self._moved = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
-from async_continuum.build import Blueprint, TableHistory, key_after_flush
+from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, key_after_flush
 
 Key = tuple[Any, ...]
 
@@ -19,7 +19,7 @@ class TableChanges:
     """What one flush did to one table. Lives until its versions are written."""
 
     connection: Connection
-    blueprint: Blueprint
+    blueprint: Blueprint | LinkBlueprint
     history: TableHistory
     live: tuple[Key, ...] = ()
     """Keys under which a row was written."""
@@ -37,6 +37,7 @@ class _ModelChanges:
     updated: list[InstanceState[Any]] = field(default_factory=list)
     doomed: list[Key] = field(default_factory=list)
     gone: list[Key] = field(default_factory=list)
+    linked: list[Key] = field(default_factory=list)
 
 
 class FlushChanges:
@@ -45,7 +46,7 @@ class FlushChanges:
     __slots__ = ("_models",)
 
     def __init__(self) -> None:
-        self._models: dict[tuple[Connection, Blueprint], _ModelChanges] = {}
+        self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], _ModelChanges] = {}
 
     def __bool__(self) -> bool:
         return bool(self._models)
@@ -58,7 +59,11 @@ class FlushChanges:
         """Note an object that was saved; whether its row has changed is seen when the flush is over."""
         self._of(connection, blueprint).updated.append(state)
 
-    def will_go(self, connection: Connection, blueprint: Blueprint, key: Key) -> bool:
+    def linked(self, connection: Connection, link: LinkBlueprint, keys: Iterable[Key]) -> None:
+        """Note links that were made, or changed in their other columns."""
+        self._of(connection, link).linked.extend(keys)
+
+    def will_go(self, connection: Connection, blueprint: Blueprint | LinkBlueprint, key: Key) -> bool:
         """Note a row that the next statement on its table deletes, or moves; says whether it is the first to wait."""
         doomed = self._of(connection, blueprint).doomed
         doomed.append(key)
@@ -81,6 +86,11 @@ class FlushChanges:
         """Give what the flush did, table by table, and forget it."""
         models, self._models = self._models, {}
         for (connection, blueprint), model in models.items():
+            if isinstance(blueprint, LinkBlueprint):
+                linked, gone = tuple(dict.fromkeys(model.linked)), tuple(model.gone)
+                moved = not set(linked).isdisjoint(gone)
+                yield TableChanges(connection, blueprint, blueprint.history, linked, frozenset(linked), gone, moved)
+                continue
             inserted = [key_after_flush(state, blueprint.key) for state in model.inserted]
             # Not before: post_update changes rows after the last event of their objects.
             touched = [state for state in model.updated if is_touched(state, blueprint.columns)]
@@ -96,7 +106,7 @@ class FlushChanges:
         """Forget everything: the flush has failed."""
         self._models = {}
 
-    def _of(self, connection: Connection, blueprint: Blueprint) -> _ModelChanges:
+    def _of(self, connection: Connection, blueprint: Blueprint | LinkBlueprint) -> _ModelChanges:
         place = (connection, blueprint)
         model = self._models.get(place)
         if model is None:
