@@ -10,6 +10,7 @@ from async_continuum.build.blueprint import (
     find_blueprint,
     history_of,
 )
+from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import mappers_of
@@ -20,6 +21,7 @@ from async_continuum.build.types import OperationType, UtcDateTime
 
 __all__ = [
     "Blueprint",
+    "Cascade",
     "LinkBlueprint",
     "OperationType",
     "TableHistory",
@@ -30,6 +32,7 @@ __all__ = [
     "build",
     "build_link",
     "build_transaction_class",
+    "cascades",
     "detach",
     "detach_link",
     "ends_of",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import count
+from typing import Any, cast
 
 from sqlalchemy import Connection, Delete, Insert, Table, Update, select
 from sqlalchemy.engine import CursorResult
@@ -38,17 +39,16 @@ def keys_inserted(
     given = keys_given(link, parameters)
     if given is not None:
         return given
-    sent = result.last_inserted_params()
-    single = keys_given(link, [sent])
-    if single is None:
+    sent = cast("Mapping[str, Any]", result.last_inserted_params())
+    keys = keys_given(link, [sent])
+    if keys is None:
         return None
-    keys, row = single, 1
     # A statement with several rows of values numbers the parameters of all but the first.
-    while (
-        following := keys_given(link, [{name: sent.get(f"{name}_m{row}") for name in link.history.key}])
-    ) is not None:
+    for row in count(1):
+        following = keys_given(link, [{name: sent.get(f"{name}_m{row}") for name in link.history.key}])
+        if following is None:
+            break
         keys += following
-        row += 1
     return keys
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.mapper import _all_registries
 
 from async_continuum.build import (
-    LinkBlueprint,
     add_user,
     blueprint_of,
     build,
@@ -29,6 +28,7 @@ from async_continuum.build import (
 )
 from async_continuum.declare import Settings, declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
+from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.savepoints import watch
@@ -58,10 +58,9 @@ class VersioningManager:
     def __init__(self) -> None:
         self._configuration: Configuration | None = None
         self._listeners = Listeners()
-        self._models: list[type] = []
+        self._coverage = Coverage()
         self._transaction_classes: dict[Any, Any] = {}
         self._attached: list[type] = []
-        self._links: dict[Table, LinkBlueprint] = {}
         self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
 
     @property
@@ -72,7 +71,7 @@ class VersioningManager:
     @property
     def models(self) -> tuple[type, ...]:
         """The model classes whose history is kept."""
-        return tuple(self._models)
+        return tuple(self._coverage.models)
 
     @property
     def transaction_classes(self) -> tuple[type[TransactionBase], ...]:
@@ -108,11 +107,11 @@ class VersioningManager:
         if self._configuration is not None:
             self._configuration.sessions.release()
         self._listeners.remove_all()
-        for model in self._models:
+        for model in self._coverage.models:
             blueprint = find_blueprint(model)
             if blueprint is not None:
                 detach(blueprint)
-        for link in self._links.values():
+        for link in self._coverage.links.values():
             detach_link(link)
         for model in self._attached:
             del model.awaitable_versions  # type: ignore[attr-defined]
@@ -128,7 +127,7 @@ class VersioningManager:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
         recorder: Recorder | None = session.info.get(self)
         if recorder is None and self.covers(session):
-            recorder = session.info[self] = Recorder(session, self._links)
+            recorder = session.info[self] = Recorder(session, self._coverage)
         return recorder
 
     # -- building
@@ -160,7 +159,8 @@ class VersioningManager:
         if not settings.versioning or find_blueprint(model) is not None:
             return
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
-        self._models.append(model)
+        self._coverage.models.append(model)
+        self._coverage.changed()
         if not hasattr(model, "awaitable_versions"):
             model.awaitable_versions = awaitable_versions  # type: ignore[attr-defined]
             self._attached.append(model)
@@ -227,7 +227,8 @@ class VersioningManager:
         transaction_class = self._transaction_class_for(mapper)
         link = build_link(table, settings, model=mapper.class_, transaction_class=transaction_class)
         if link is not None:
-            self._links[table] = link
+            self._coverage.links[table] = link
+            self._coverage.changed()
 
     def _table_attached(self, table: Table, metadata: MetaData) -> None:
         wanted = self._links_to_come.get(table.key)
@@ -237,11 +238,11 @@ class VersioningManager:
 
     def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
-        if blueprint is not None:
-            extend(blueprint)
+        if blueprint is not None and extend(blueprint) is not blueprint:
+            self._coverage.changed()
 
     def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
-        models = [model for model in self._models if blueprint_of(model).history.table.metadata is target]
+        models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
         for model in models:
@@ -263,11 +264,11 @@ class VersioningManager:
     def _before_flush(self, session: Session, _: object, __: object) -> None:
         recorder: Recorder | None = session.info.get(self)
         if recorder is not None:
-            recorder.flushing = True
+            recorder.watch.flushing = True
 
     def _after_flush(self, session: Session, _: object) -> None:
         recorder: Recorder | None = session.info.get(self)
-        if recorder is not None and (recorder.changes or recorder.flushing):
+        if recorder is not None and (recorder.changes or recorder.watch.flushing):
             recorder.record_flush()
 
     def _after_flush_postexec(self, session: Session, _: object) -> None:
@@ -286,10 +287,10 @@ class VersioningManager:
 
     def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
         watch(connection)
-        if self._links:
+        if self._coverage.links:
             recorder = self.recorder(session)
             if recorder is not None:
-                recorder.watch(connection)
+                recorder.watch.begin(connection)
 
     def _after_soft_rollback(self, session: Session, transaction: SessionTransaction) -> None:
         recorder: Recorder | None = session.info.get(self)
@@ -305,4 +306,4 @@ class VersioningManager:
         if transaction.parent is None:
             recorder: Recorder | None = session.info.pop(self, None)
             if recorder is not None:
-                recorder.unwatch()
+                recorder.watch.end()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Table, Update, event
-from sqlalchemy.exc import SAWarning
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from async_continuum.build import LinkBlueprint, TableHistory
-from async_continuum.errors import UnrecordedStatement
-from async_continuum.manager.links import changed_link, keys_inserted, keys_matched
+from async_continuum.build import TableHistory
+from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.signature import Signature, move_loaded
-from async_continuum.record import FlushChanges, TableChanges, context_of, is_disabled, transaction_values
+from async_continuum.manager.watching import Watch
+from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
 from async_continuum.write import (
     Ledger,
     Ledgers,
@@ -34,100 +32,66 @@ class Recorder:
 
     __slots__ = (
         "__weakref__",
-        "_links",
+        "_coverage",
         "_moved",
         "_seen",
-        "_watched",
         "changes",
-        "flushing",
         "ledgers",
         "session",
         "signatures",
+        "watch",
     )
 
-    def __init__(self, session: Session, links: Mapping[Table, LinkBlueprint]) -> None:
+    def __init__(self, session: Session, coverage: Coverage) -> None:
         self.session = session
-        self.flushing = False
-        self._links = links
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
+        self.watch = Watch(self.changes, coverage, self.record_doomed, self.record_flush)
+        self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
         self._moved: list[tuple[Any, int, int]] = []
-        self._watched: list[Connection] = []
-
-    def watch(self, connection: Connection) -> None:
-        """See the statement that takes rows away before it is sent: the ORM tells of objects one by one."""
-        if connection not in self._watched:
-            event.listen(connection, "before_execute", self._before_execute)
-            if self._links:
-                event.listen(connection, "after_execute", self._after_execute)
-            self._watched.append(connection)
-
-    def unwatch(self) -> None:
-        """Stop seeing statements; the flush is over, or the transaction where there are links to see."""
-        while self._watched:
-            connection = self._watched.pop()
-            event.remove(connection, "before_execute", self._before_execute)
-            if event.contains(connection, "after_execute", self._after_execute):
-                event.remove(connection, "after_execute", self._after_execute)
-
-    def _before_execute(
-        self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any
-    ) -> None:
-        if not isinstance(statement, (Delete, Update)):
-            return
-        if self.changes.has_doomed():
-            self.record_doomed(connection)
-        link = changed_link(statement, self._links)
-        if link is not None and not is_disabled(None):
-            keys = keys_matched(link, connection, statement, many or ([one] if one else []))
-            if isinstance(statement, Update):
-                self.changes.linked(connection, link, keys)
-            else:
-                for key in keys:
-                    self.changes.will_go(connection, link, key)
-                self.record_doomed(connection)
-
-    def _after_execute(
-        self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any, result: Any
-    ) -> None:
-        link = changed_link(statement, self._links)
-        if link is None or is_disabled(None):
-            return
-        if isinstance(statement, Insert):
-            keys = keys_inserted(link, many or ([one] if one else []), result)
-            if keys is None:
-                warnings.warn(f"{UnrecordedStatement(statement)}", SAWarning, stacklevel=2)
-                return
-            self.changes.linked(connection, link, keys)
-        if not self.flushing:
-            self.record_flush()
 
     def record_doomed(self, connection: Connection) -> None:
-        """Version the rows that the statement to come takes away, while they are there."""
-        for changes in list(self.changes.take_doomed(connection)):
+        """Version the rows that the statement to come takes away, and what the database takes away with them."""
+        waiting = list(self.changes.take_doomed(connection))
+        for changes in waiting:
             place, ledger = self._begin(changes)
             again = changes.history in self._seen[place]
             self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+            for cascade in self._coverage.cascades_from(changes.history):
+                if cascade.on_update if changes.moved else cascade.on_delete:
+                    keys = children(connection, cascade, changes.gone, lock=True)
+                    waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
 
     def record_flush(self) -> None:
-        """Version what the flush has written."""
-        self.flushing = False
-        if not self._links:
-            self.unwatch()
+        """Version what the flush has written, and what the database has changed in consequence."""
+        self.watch.flushing = False
+        if not self._coverage.links:
+            self.watch.end()
+        arrived: dict[TableHistory, tuple[Key, ...]] = {}
         for changes in self.changes.take():
-            if not changes.live and not changes.gone:
-                continue
-            place, ledger = self._begin(changes)
-            target = self._target(changes)
-            again = changes.moved or changes.history in self._seen[place]
-            if changes.live:
-                ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
-            if again:
-                keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
-                self._put(place, ledger, settle(target, ledger, keys))
+            if changes.live or changes.gone:
+                self._record(changes)
+            arrived[changes.history] = tuple(changes.fresh)
+        for connection, cascade in self.changes.take_moved():
+            keys = children(connection, cascade, arrived.get(cascade.parent, ()), lock=False)
+            arrived[cascade.history] = keys
+            if keys:
+                self._record(
+                    TableChanges(connection, cascade.child, cascade.history, keys, frozenset(keys), moved=True)
+                )
         self._seen = {}
+
+    def _record(self, changes: TableChanges) -> None:
+        place, ledger = self._begin(changes)
+        target = self._target(changes)
+        again = changes.moved or changes.history in self._seen[place]
+        if changes.live:
+            ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
+        if again:
+            keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
+            self._put(place, ledger, settle(target, ledger, keys))
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
@@ -169,7 +133,7 @@ class Recorder:
 
     def rolled_back(self, transaction: SessionTransaction) -> None:
         """Forget what a rollback has undone."""
-        self.flushing = False
+        self.watch.flushing = False
         self.changes.clear()
         self._seen = {}
         self._moved = []

@@ -8,6 +8,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
 
 from async_continuum import read, revert
+from async_continuum.build import find_blueprint
 from async_continuum.operation import Change, Operation
 
 M = TypeVar("M")
@@ -15,13 +16,20 @@ M = TypeVar("M")
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
 
-    class _OpenAttributes(type):
-        """The model's own attributes are on the version class too, and no type checker can know them."""
 
-        def __getattr__(cls, name: str) -> Any: ...
+class _OpenAttributes(type):
+    """The model's own attributes are on the version class too, and no type checker can know them.
 
-else:
-    _OpenAttributes = type
+    Relations come with the configuration of mappers: what is asked for before begins it, as a query would.
+    """
+
+    def __getattr__(cls, name: str) -> Any:
+        blueprint = None if name.startswith("_") else find_blueprint(cls)
+        if blueprint is not None and not inspect(blueprint.model).configured:
+            inspect(blueprint.model).registry.configure(cascade=True)
+            if any(name in vars(base) for base in cls.__mro__):
+                return getattr(cls, name)
+        raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
 
 
 class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
