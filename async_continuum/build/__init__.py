@@ -14,7 +14,7 @@ from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import mappers_of
-from async_continuum.build.relations import relate
+from async_continuum.build.relations import past_targets, relate
 from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.types import OperationType, UtcDateTime
@@ -43,6 +43,7 @@ __all__ = [
     "identity_of",
     "key_after_flush",
     "mappers_of",
+    "past_targets",
     "relate",
     "remove_transaction_class",
     "secondaries",

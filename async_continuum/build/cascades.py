@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy import ForeignKeyConstraint, Table
 from sqlalchemy.exc import NoReferenceError
 
 from async_continuum.build.blueprint import Blueprint
@@ -39,14 +39,15 @@ def cascades(kept: Iterable[Kept]) -> Iterator[Cascade]:
     parents = {history.table: history for _, history in children}
     for child, history in children:
         for constraint in history.table.foreign_key_constraints:
-            parent = parents.get(_referred(constraint))  # type: ignore[arg-type]
+            referred = _referred(constraint)
+            parent = None if referred is None else parents.get(referred)
             on_delete, on_update = _rule(constraint.ondelete), _rule(constraint.onupdate)
             if parent is not None and (on_delete or on_update):
                 pairs = tuple((element.parent.key, element.column.key) for element in constraint.elements)
                 yield Cascade(parent, child, history, pairs, on_delete, on_update)
 
 
-def _referred(constraint: ForeignKeyConstraint) -> object:
+def _referred(constraint: ForeignKeyConstraint) -> Table | None:
     try:
         return constraint.referred_table
     except NoReferenceError:

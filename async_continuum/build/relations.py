@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Table, and_, inspect, or_, select
-from sqlalchemy.orm import Mapper, RelationshipProperty, foreign, relationship, remote
+from sqlalchemy import Column, Table, and_, inspect, literal, or_, select
+from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 
-from async_continuum.build.blueprint import Blueprint, find_blueprint, find_history
+from async_continuum.build.blueprint import Blueprint, blueprint_of, find_blueprint, find_history
 from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.build.version_class import Unavailable
 from async_continuum.operation import Operation
@@ -28,6 +28,7 @@ def relate(blueprint: Blueprint) -> None:
         return
     mapper: Mapper[Any] = inspect(blueprint.model)
     version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    _compose(blueprint)
     excluded = blueprint.settings.exclude - blueprint.settings.include
     for name, prop in mapper.relationships.items():
         if version_mapper.has_property(name) or isinstance(vars(blueprint.version_class).get(name), Unavailable):
@@ -41,6 +42,15 @@ def relate(blueprint: Blueprint) -> None:
             setattr(
                 blueprint.version_class, name, Unavailable(name, f"it depends on {reason}, which history excludes.")
             )
+
+
+def _compose(blueprint: Blueprint) -> None:
+    """Add the composites of the model whose columns history holds."""
+    version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    for name, prop in inspect(blueprint.model).composites.items():
+        parts = [part.key for part in prop.props]
+        if not version_mapper.has_property(name) and set(parts) <= set(blueprint.attributes):
+            version_mapper.add_property(name, composite(prop.composite_class, *parts))
 
 
 def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
@@ -194,3 +204,38 @@ def _adapted(clause: Any, local: Place, to: Place, *, foreign_to: Place | None =
         return moved  # type: ignore[no-any-return]
 
     return visitors.replacement_traverse(clause, {}, move)
+
+
+def past_targets(blueprint: Blueprint, name: str, parents: FromClause, moment: int) -> Any:
+    """Select (key of the parent, version of the target) for a relation as it was at one transaction.
+
+    ``parents`` is an alias of the model's version table; the caller restricts it to the keys it wants.
+    """
+    mapper: Mapper[Any] = inspect(blueprint.model)
+    prop = mapper.relationships[name]
+    target = blueprint_of(prop.mapper.class_)
+    tx: Any = literal(moment)
+    now = target.history.version_table
+    local, to = _moved(blueprint.history, parents), _moved(target.history)
+    source = select(*blueprint.history.key_of(parents), target.version_class)
+    if prop.secondary is None:
+        source = source.join_from(parents, now, _adapted(prop.primaryjoin, local, to, plain=True))
+    else:
+        secondary: Any = prop.secondary
+        history = find_history(secondary)
+        links: Any = secondary if history is None else history.version_table.alias("links")
+        link = _stays(secondary) if history is None else _moved(history, links)
+        source = source.join_from(parents, links, _adapted(prop.primaryjoin, local, link, plain=True))
+        source = source.join(now, _adapted(prop.secondaryjoin, link, to, plain=True))
+        if history is not None:
+            source = source.where(_alive_in(history, links, tx))
+    source = source.where(_alive_in(blueprint.history, parents, tx), _alive_in(target.history, now, tx))
+    if prop.order_by:
+        source = source.order_by(*(_adapted(clause, to, to, plain=True) for clause in prop.order_by))
+    return source
+
+
+def _alive_in(history: TableHistory, versions: FromClause, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    ends = ends_of(history, versions)
+    begins = versions.c[history.begins]
+    return and_(begins <= at, or_(ends.is_(None), ends > at), versions.c[history.operation] != Operation.DELETE)

@@ -7,11 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Column, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 
 _BEFORE_ROWS = re.compile(r"\) (?=VALUES |SELECT )")
+
+
+def has_generated_always(mapper: Mapper[Any]) -> bool:
+    """Say whether a column of the class's table is GENERATED ALWAYS AS IDENTITY."""
+    table = mapper.local_table
+    return any(isinstance(c, Column) and c.identity is not None and c.identity.always for c in table.c)
 
 
 @asynccontextmanager
@@ -20,9 +26,8 @@ async def overriding_identity(session: AsyncSession, mapper: Mapper[Any]) -> Asy
 
     https://www.postgresql.org/docs/current/sql-insert.html: OVERRIDING SYSTEM VALUE. SQLAlchemy has no way to say it.
     """
-    always = any(column.identity is not None and column.identity.always for column in mapper.columns)
     connection = (await session.connection(bind_arguments={"mapper": mapper})).sync_connection
-    if not always or connection is None or connection.dialect.name != "postgresql":
+    if not has_generated_always(mapper) or connection is None or connection.dialect.name != "postgresql":
         yield
         return
 
