@@ -11,13 +11,13 @@ _NUMBERS = {
 }
 
 
-async def fill_history(place: Place, *, entities: int, versions: int) -> None:
-    """Give entities 1 to `entities` their share of `versions`; transaction t made one version of one entity.
+async def fill_history(place: Place, *, entities: int, versions: int, live: int | None = None) -> None:
+    """Give entities 1 to `entities` their share of `versions`, transaction t making one version; `live` rows are there.
 
     Version tables are SQLAlchemy-Continuum's, as those of all contenders that have any.
     """
     await place.empty()
-    await place.run(lambda connection: _fill_live(connection, place, entities))
+    await place.run(lambda connection: _fill_live(connection, place, live or entities))
     if place.contender.keeps_history:
         await place.run(lambda connection: _fill(connection, place, entities, versions))
     await place.analyze()

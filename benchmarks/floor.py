@@ -27,8 +27,7 @@ class Floor(Contender):
     def install(self, connection: Connection) -> None:
         super().install(connection)
         tables = floor_sql.POSTGRESQL_TABLES if self.backend == "postgresql" else floor_sql.SQLITE_TABLES
-        for statement in tables.split(";"):
-            connection.exec_driver_sql(statement)
+        _run_all(connection, tables)
 
     def tables(self) -> list[str]:
         return [*super().tables(), "transaction", "article_version"]
@@ -59,10 +58,19 @@ class RowTrigger(Floor):
     def install(self, connection: Connection) -> None:
         super().install(connection)
         if self.backend == "postgresql":
-            connection.exec_driver_sql(floor_sql.ROW_TRIGGER.replace("%", "%%"))
+            _run_all(connection, floor_sql.ROW_TRIGGER)
         else:
-            for statement in floor_sql.SQLITE_TRIGGERS.split(";;"):
-                connection.exec_driver_sql(statement)
+            _run_all(connection, floor_sql.SQLITE_TRIGGERS)
+
+    def empty(self, connection: Connection) -> None:
+        if self.backend == "postgresql":
+            super().empty(connection)
+            return
+        # DELETE, which SQLite has for TRUNCATE, fires them.
+        for trigger in ("inserted", "updated", "deleted"):
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
+        super().empty(connection)
+        _run_all(connection, floor_sql.SQLITE_TRIGGERS)
 
     async def opening(self, session: Any) -> None:
         if self.backend == "sqlite":
@@ -78,7 +86,7 @@ class StatementTrigger(Floor):
 
     def install(self, connection: Connection) -> None:
         super().install(connection)
-        connection.exec_driver_sql(floor_sql.STATEMENT_TRIGGER)
+        _run_all(connection, floor_sql.STATEMENT_TRIGGER)
 
 
 class Sent(Floor):
@@ -105,6 +113,11 @@ _SQLITE_TAKE = text(floor_sql.SQLITE_TAKE)
 _SQLITE_SENT = {
     operation: [text(statement) for statement in statements] for operation, statements in floor_sql.SQLITE_SENT.items()
 }
+
+
+def _run_all(connection: Connection, commands: str) -> None:
+    for command in commands.split(";;"):
+        connection.exec_driver_sql(command)
 
 
 def _map_version(article: Any) -> Any:

@@ -2,27 +2,28 @@
 
 It records what one flush of a transaction does and nothing harder: no second flush of the same row, no rollback to a
 savepoint, no overtaking. The tables are `article_version` and `transaction` as everywhere.
+Commands are separated by two semicolons: what drivers are handed one at a time.
 """
 
 POSTGRESQL_TABLES = """
-CREATE TABLE transaction (id bigserial PRIMARY KEY, issued_at timestamp, remote_addr varchar(50));
+CREATE TABLE transaction (id bigserial PRIMARY KEY, issued_at timestamp, remote_addr varchar(50));;
 CREATE TABLE article_version (
     id integer NOT NULL, name varchar(255), content text, views integer, created_at timestamp,
     transaction_id bigint NOT NULL, end_transaction_id bigint, operation_type smallint NOT NULL,
     PRIMARY KEY (id, transaction_id)
-);
-CREATE INDEX ix_article_version_transaction_id ON article_version (transaction_id);
+);;
+CREATE INDEX ix_article_version_transaction_id ON article_version (transaction_id);;
 CREATE INDEX ix_article_version_open ON article_version (id) WHERE end_transaction_id IS NULL
 """
 
 SQLITE_TABLES = """
-CREATE TABLE "transaction" (id integer PRIMARY KEY AUTOINCREMENT, issued_at timestamp, remote_addr varchar(50));
+CREATE TABLE "transaction" (id integer PRIMARY KEY AUTOINCREMENT, issued_at timestamp, remote_addr varchar(50));;
 CREATE TABLE article_version (
     id integer NOT NULL, name varchar(255), content text, views integer, created_at timestamp,
     transaction_id bigint NOT NULL, end_transaction_id bigint, operation_type smallint NOT NULL,
     PRIMARY KEY (id, transaction_id)
-);
-CREATE INDEX ix_article_version_transaction_id ON article_version (transaction_id);
+);;
+CREATE INDEX ix_article_version_transaction_id ON article_version (transaction_id);;
 CREATE UNIQUE INDEX ix_article_version_open ON article_version (id) WHERE end_transaction_id IS NULL
 """
 
@@ -38,7 +39,7 @@ BEGIN
 END $$
 """
 
-ROW_TRIGGER = f"""{TRANSACTION_ID};
+ROW_TRIGGER = f"""{TRANSACTION_ID};;
 CREATE FUNCTION article_history() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE tx bigint := history_transaction();
 BEGIN
@@ -53,20 +54,20 @@ BEGIN
             (NEW.id, NEW.name, NEW.content, NEW.views, NEW.created_at, tx, NULL, (TG_OP = 'UPDATE')::int);
     END IF;
     RETURN NULL;
-END $$;
+END $$;;
 CREATE TRIGGER insert_delete AFTER INSERT OR DELETE ON article
-    FOR EACH ROW EXECUTE FUNCTION article_history();
+    FOR EACH ROW EXECUTE FUNCTION article_history();;
 CREATE TRIGGER update AFTER UPDATE ON article
     FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION article_history()
 """
 
-STATEMENT_TRIGGER = f"""{TRANSACTION_ID};
+STATEMENT_TRIGGER = f"""{TRANSACTION_ID};;
 CREATE FUNCTION article_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE tx bigint := history_transaction();
 BEGIN
     INSERT INTO article_version SELECT id, name, content, views, created_at, tx, NULL, 0 FROM new_rows;
     RETURN NULL;
-END $$;
+END $$;;
 CREATE FUNCTION article_updated() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE tx bigint := history_transaction();
 BEGIN
@@ -74,7 +75,7 @@ BEGIN
         WHERE article_version.id = new_rows.id AND end_transaction_id IS NULL;
     INSERT INTO article_version SELECT id, name, content, views, created_at, tx, NULL, 1 FROM new_rows;
     RETURN NULL;
-END $$;
+END $$;;
 CREATE FUNCTION article_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE tx bigint := history_transaction();
 BEGIN
@@ -82,11 +83,11 @@ BEGIN
         WHERE article_version.id = old_rows.id AND end_transaction_id IS NULL;
     INSERT INTO article_version SELECT id, name, content, views, created_at, tx, NULL, 2 FROM old_rows;
     RETURN NULL;
-END $$;
+END $$;;
 CREATE TRIGGER inserted AFTER INSERT ON article REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION article_inserted();
+    FOR EACH STATEMENT EXECUTE FUNCTION article_inserted();;
 CREATE TRIGGER updated AFTER UPDATE ON article REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION article_updated();
+    FOR EACH STATEMENT EXECUTE FUNCTION article_updated();;
 CREATE TRIGGER deleted AFTER DELETE ON article REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION article_deleted()
 """

@@ -83,7 +83,7 @@ def chronicle(strategy: str) -> SimpleNamespace:
         __tablename__ = "thing"
         id: Mapped[int] = mapped_column(primary_key=True)
         amount: Mapped[Decimal | None] = mapped_column(Numeric)
-        document: Mapped[Any] = mapped_column(JSON)
+        document: Mapped[Any] = mapped_column(JSON, nullable=True)
         options: Mapped[dict[str, Any] | None] = mapped_column(MutableDict.as_mutable(JSON))
         token: Mapped[uuid.UUID | None] = mapped_column(Uuid)
         flag: Mapped[bool | None]
@@ -110,7 +110,13 @@ def chronicle(strategy: str) -> SimpleNamespace:
         transaction: Mapped[str | None] = mapped_column(String(50))
 
     mapped = (User, Article, Tag, Seat, Device, Account, Thing, Profile, Bookmark)
-    return SimpleNamespace(Base=Base, manager=manager, strategy=strategy, **{model.__name__: model for model in mapped})
+    return SimpleNamespace(
+        Base=Base,
+        manager=manager,
+        strategy=strategy,
+        versioned=mapped[1:],
+        **{model.__name__: model for model in mapped},
+    )
 
 
 CHRONICLES = {strategy: chronicle(strategy) for strategy in ("validity", "subquery")}

@@ -5,6 +5,7 @@ from async_continuum.build.blueprint import (
     blueprint_of,
     blueprints_of,
     build,
+    complete,
     detach,
     extend,
     find_blueprint,
@@ -15,7 +16,7 @@ from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import mappers_of
 from async_continuum.build.relations import past_targets, relate
-from async_continuum.build.table import TableHistory, ends_of
+from async_continuum.build.table import TableHistory, ends_of, resolve_types
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.types import OperationType, UtcDateTime
 
@@ -33,6 +34,7 @@ __all__ = [
     "build_link",
     "build_transaction_class",
     "cascades",
+    "complete",
     "detach",
     "detach_link",
     "ends_of",
@@ -46,5 +48,6 @@ __all__ = [
     "past_targets",
     "relate",
     "remove_transaction_class",
+    "resolve_types",
     "secondaries",
 ]

@@ -9,8 +9,8 @@ from sqlalchemy import Table, inspect
 from sqlalchemy.orm import Mapper
 
 from async_continuum.build.mapped import unmap_class, withdraw
-from async_continuum.build.table import TableHistory, build_table, extend_table
-from async_continuum.build.version_class import attributes_of, build_version_class
+from async_continuum.build.table import TableHistory, build_table, extend_table, refuse_clash
+from async_continuum.build.version_class import add_derived, attributes_of, build_version_class
 from async_continuum.declare import Settings, kept_columns, key_columns, versioned_table
 from async_continuum.errors import ClassNotVersioned
 
@@ -70,6 +70,14 @@ def build(mapper: Mapper[Any], settings: Settings, *, base: type, transaction_cl
     return _attach(mapper, history, version_class, transaction_class, settings)
 
 
+def complete(blueprint: Blueprint) -> Blueprint:
+    """Take in all that was added to the model until its mapper is configured, derived attributes too."""
+    blueprint = extend(blueprint)
+    if blueprint.version_class is not None:
+        add_derived(blueprint.version_class, inspect(blueprint.model), blueprint.history)
+    return blueprint
+
+
 def extend(blueprint: Blueprint) -> Blueprint:
     """Take in what was added to the model after its class was declared; the same blueprint where nothing was."""
     history = blueprint.history
@@ -77,6 +85,7 @@ def extend(blueprint: Blueprint) -> Blueprint:
         return blueprint
     mapper: Mapper[Any] = inspect(blueprint.model)
     columns = kept_columns(mapper, blueprint.settings)
+    refuse_clash(columns, mapper.columns.keys(), blueprint.settings, model=blueprint.model)
     history = extend_table(history, columns)
     version_class = blueprint.version_class
     if version_class is not None:

@@ -47,7 +47,8 @@ def relate(blueprint: Blueprint) -> None:
 def _compose(blueprint: Blueprint) -> None:
     """Add the composites of the model whose columns history holds."""
     version_mapper: Mapper[Any] = inspect(blueprint.version_class)
-    for name, prop in inspect(blueprint.model).composites.items():
+    composites: Any = inspect(blueprint.model).composites
+    for name, prop in composites.items():
         parts = [part.key for part in prop.props]
         if not version_mapper.has_property(name) and set(parts) <= set(blueprint.attributes):
             version_mapper.add_property(name, composite(prop.composite_class, *parts))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import Column, Index, MetaData, Table, select
 from sqlalchemy.sql import ColumnElement, FromClause
-from sqlalchemy.types import SchemaType, TypeEngine
+from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
 from async_continuum.build.names import fit
 from async_continuum.build.types import OperationType, transaction_id_type
@@ -62,7 +62,7 @@ def build_table(
     """Build the version table beside ``table``, in the same metadata, so that ``create_all`` and Alembic see it."""
     kept = [_version_column(column, is_key=column in set(key)) for column in columns]
     added = _own_columns(settings)
-    _refuse_clash(columns, attributes, added, model)
+    refuse_clash(columns, attributes, settings, model=model)
     name = fit(settings.table_name % table.name)
     # With create_tables=False the table is the user's to create: kept out of the metadata that create_all walks.
     metadata = table.metadata if settings.create_tables else MetaData()
@@ -97,6 +97,17 @@ def extend_table(history: TableHistory, columns: Sequence[Column[Any]]) -> Table
     return replace(history, columns=tuple(column.key for column in columns), statements={})
 
 
+def resolve_types(history: TableHistory) -> bool:
+    """Take over the types that columns have got from what their foreign keys name; say whether all have one now.
+
+    A column that is declared before the table that it refers to has none until then.
+    """
+    untyped = [name for name in history.columns if isinstance(history.version_table.c[name].type, NullType)]
+    for name in untyped:
+        history.version_table.c[name].type = _version_type(history.table.c[name].type)
+    return not any(isinstance(history.version_table.c[name].type, NullType) for name in untyped)
+
+
 def _version_column(column: Column[Any], *, is_key: bool) -> Column[Any]:
     return Column(
         column.name,
@@ -127,17 +138,15 @@ def _own_columns(settings: Settings) -> list[Column[Any]]:
     return [begins, ends, operation] if settings.strategy == "validity" else [begins, operation]
 
 
-def _refuse_clash(
-    columns: Sequence[Column[Any]], attributes: Sequence[str], added: Sequence[Column[Any]], model: type
-) -> None:
-    options = {0: "transaction_column_name", -1: "operation_type_column_name"}
+def refuse_clash(columns: Sequence[Column[Any]], attributes: Sequence[str], settings: Settings, *, model: type) -> None:
+    """Refuse a column or an attribute of the model's own that is called like one of a version's."""
     names = [*attributes, *(name for column in columns for name in (column.name, column.key))]
     taken = {name.lower(): name for name in names}
-    for position, column in enumerate(added):
-        option = options.get(0 if position == 0 else position - len(added), "end_transaction_column_name")
-        if column.name.lower() in taken:
+    for option in ("transaction_column_name", "end_transaction_column_name", "operation_type_column_name"):
+        name = taken.get(getattr(settings, option).lower())
+        if name is not None:
             raise ImproperlyConfigured(
-                f"it has a column or attribute {taken[column.name.lower()]!r}, like its version table. "
+                f"it has a column or attribute {name!r}, like its version table. "
                 f"Rename ours with the option {option!r}.",
                 model=model,
                 option=option,

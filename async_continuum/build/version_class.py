@@ -80,6 +80,16 @@ def build_version_class(
     return version_class
 
 
+def add_derived(version_class: Any, mapper: Mapper[Any], history: TableHistory) -> None:
+    """Give a version class what has been derived on its model since both were declared."""
+    version_mapper: Mapper[Any] = version_class.__mapper__
+    for name, prop in _derived(mapper, history, attributes_of(mapper, history)).items():
+        if isinstance(prop, Unavailable):
+            setattr(version_class, name, prop)
+        elif not version_mapper.has_property(name):
+            version_mapper.add_property(name, prop)
+
+
 def _hybrids(model: type) -> Iterator[tuple[str, Any]]:
     for cls in reversed(model.__mro__):
         for name, value in vars(cls).items():

@@ -46,8 +46,10 @@ def kept_columns(mapper: Mapper[Any], settings: Settings) -> tuple[Column[Any], 
     attributes = {column: name for name, column in mapper.columns.items()}
     names = {name for column in table.c for name in (column.name, column.key, attributes.get(column, column.key))}
     excluded = settings.exclude - settings.include
+    # A column that is excluded everywhere need not be everywhere.
+    own = declared_options(mapper.class_) or {}
     for option in ("exclude", "include"):
-        for name in sorted(getattr(settings, option)):
+        for name in sorted(own.get(option, ())):
             if name not in names and not mapper.has_property(name):
                 raise ImproperlyConfigured(
                     f"option {option!r} names {name!r}, which is no column of it. {nearest(name, frozenset(names))}",

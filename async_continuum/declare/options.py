@@ -98,14 +98,7 @@ def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type 
         if name in Settings.__dataclass_fields__:
             values[name] = _normalized(name, value)
     settings = replace(defaults, **values)
-    names = [getattr(settings, name) for name in _COLUMN_NAMES]
-    for name in names:
-        if names.count(name) > 1:
-            raise ImproperlyConfigured(
-                f"two of {', '.join(_COLUMN_NAMES)} are {name!r}; give each a name of its own.",
-                model=model,
-                option=_COLUMN_NAMES[names.index(name)],
-            )
+    _check_column_names(settings, options, model)
     return settings
 
 
@@ -133,11 +126,9 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = f"must be 'validity' or 'subquery', not {value!r}. {nearest(str(value), ('validity', 'subquery'))}"
     elif name == "unrecorded" and value not in ("raise", "warn", "ignore"):
         problem = f"must be 'raise', 'warn' or 'ignore', not {value!r}."
-    elif name == "table_name" and (not isinstance(value, str) or value.count("%s") != 1 or value == "%s"):
+    elif name == "table_name" and not _is_template(value):
         problem = f"must hold one %s for the table's name and more, as '%s_version' does, not {value!r}."
-    elif name in ("exclude", "include") and (
-        isinstance(value, str) or not all(isinstance(item, str) for item in value)
-    ):
+    elif name in ("exclude", "include") and not _is_list_of_names(value):
         problem = f"must be a list of attribute names, not {value!r}."
     elif name in _BOOLEANS and not isinstance(value, bool):
         problem = f"must be True or False, not {value!r}."
@@ -153,6 +144,28 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = "is not available in this version: leave it out."
     if problem is not None:
         raise ImproperlyConfigured(f"option {name!r} {problem}", model=model, option=name)
+
+
+def _is_template(value: Any) -> bool:
+    if not isinstance(value, str) or value == "%s":
+        return False
+    return value.count("%s") == 1 and "%" not in value.replace("%s", "")
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value)
+
+
+def _check_column_names(settings: Settings, options: Mapping[str, Any], model: type | None) -> None:
+    names = [getattr(settings, name).lower() for name in _COLUMN_NAMES]
+    for option in _COLUMN_NAMES:
+        if option in options and names.count(options[option].lower()) > 1:
+            raise ImproperlyConfigured(
+                f"option {option!r} is {options[option]!r}, as another of {', '.join(_COLUMN_NAMES)} is: "
+                "give each a name of its own.",
+                model=model,
+                option=option,
+            )
 
 
 def _normalized(name: str, value: Any) -> Any:

@@ -11,11 +11,13 @@ from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.mapper import _all_registries
 
 from async_continuum.build import (
+    TableHistory,
     add_user,
     blueprint_of,
     build,
     build_link,
     build_transaction_class,
+    complete,
     detach,
     detach_link,
     extend,
@@ -24,6 +26,7 @@ from async_continuum.build import (
     mappers_of,
     relate,
     remove_transaction_class,
+    resolve_types,
     secondaries,
 )
 from async_continuum.declare import Settings, declared_options, read_options
@@ -62,6 +65,7 @@ class VersioningManager:
         self._transaction_classes: dict[Any, Any] = {}
         self._attached: list[type] = []
         self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
+        self._untyped: list[TableHistory] = []
 
     @property
     def is_active(self) -> bool:
@@ -123,6 +127,13 @@ class VersioningManager:
         """Say whether a session is recorded by this manager."""
         return self._configuration is not None and self._configuration.sessions.covers(session)
 
+    def leaves_out(self, mapper: Mapper[Any]) -> bool:
+        """Say whether a class in this manager's scope keeps no history because an option says so."""
+        if self._configuration is None or not self._configuration.mappers.covers(mapper):
+            return False
+        options = declared_options(mapper.class_) or {}
+        return not read_options(options, defaults=self._configuration.settings, model=mapper.class_).versioning
+
     def recorder(self, session: Session) -> Recorder | None:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
         recorder: Recorder | None = session.info.get(self)
@@ -152,6 +163,7 @@ class VersioningManager:
     def _mapper_constructed(self, mapper: Mapper[Any], model: type) -> None:
         configuration = self._active
         self._find_user([mapper])
+        self._resolve_types()
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
@@ -161,6 +173,8 @@ class VersioningManager:
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._coverage.models.append(model)
         self._coverage.changed()
+        self._untyped.extend(blueprint_of(model).histories)
+        self._resolve_types()
         if not hasattr(model, "awaitable_versions"):
             model.awaitable_versions = awaitable_versions  # type: ignore[attr-defined]
             self._attached.append(model)
@@ -206,9 +220,13 @@ class VersioningManager:
                 option="user_cls",
             )
 
+    def _resolve_types(self) -> None:
+        self._untyped = [history for history in self._untyped if not resolve_types(history)]
+
     def _before_mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
         self._require_user()
-        extend(blueprint_of(model))
+        self._resolve_types()
+        complete(blueprint_of(model))
 
     def _mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
         blueprint = blueprint_of(model)
@@ -245,6 +263,7 @@ class VersioningManager:
         models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
+            self._resolve_types()
         for model in models:
             extend(blueprint_of(model))
         before = set(target.tables)
@@ -265,6 +284,7 @@ class VersioningManager:
         recorder: Recorder | None = session.info.get(self)
         if recorder is not None:
             recorder.watch.flushing = True
+            recorder.before_flush()
 
     def _after_flush(self, session: Session, _: object) -> None:
         recorder: Recorder | None = session.info.get(self)

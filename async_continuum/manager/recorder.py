@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import TableHistory
 from async_continuum.manager.coverage import Coverage, children
-from async_continuum.manager.signature import Signature, move_loaded
+from async_continuum.manager.signature import Signature, move_loaded, send_changes
 from async_continuum.manager.watching import Watch
 from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
 from async_continuum.write import (
@@ -51,6 +51,12 @@ class Recorder:
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
         self._moved: list[tuple[Any, int, int]] = []
+
+    def before_flush(self) -> None:
+        """Send changes of the transaction's own row now: in the flush it may move to a later id."""
+        for (connection, transaction_class), ledger in self.ledgers:
+            if ledger.transaction_id is not None:
+                send_changes(self.session, connection, transaction_class, ledger.transaction_id)
 
     def record_doomed(self, connection: Connection) -> None:
         """Version the rows that the statement to come takes away, and what the database takes away with them."""
@@ -137,7 +143,12 @@ class Recorder:
         self.changes.clear()
         self._seen = {}
         self._moved = []
+        undone = dict(self.ledgers)
         self.ledgers.rolled_back(transaction)
+        for place, ledger in self.ledgers:
+            later = undone.get(place, ledger).transaction_id
+            if ledger.transaction_id is not None and later is not None and later != ledger.transaction_id:
+                move_loaded(self.session, place[1], later, ledger.transaction_id)
         self._sign()
 
     def _sign(self) -> None:

@@ -15,24 +15,27 @@ MESSAGE = (
 )
 
 _seen: WeakSet[Engine] = WeakSet()
+_warned: WeakSet[Engine] = WeakSet()
 
 
 def watch(connection: Connection) -> None:
-    """Have the first savepoint of an engine of SQLite checked, where its driver begins transactions by itself."""
+    """Have the savepoints of an engine of SQLite checked, where its driver begins transactions by itself."""
     if connection.dialect.name != "sqlite" or connection.engine in _seen:
         return
     _seen.add(connection.engine)
     driver: Any = connection.connection.dbapi_connection
     # PEP 249 drivers with legacy transaction control emit BEGIN only before INSERT, UPDATE and DELETE.
     if getattr(driver, "isolation_level", None) is not None:
-        event.listen(connection.engine, "savepoint", _check, once=True)
-        event.listen(connection, "savepoint", _check, once=True)
+        event.listen(connection.engine, "savepoint", _check)
 
 
 def _check(connection: Connection, _: str | None) -> None:
+    if connection.engine in _warned:
+        return
     driver: Any = connection.connection.dbapi_connection
     began = getattr(driver, "in_transaction", None)
     if began is None:
         began = getattr(getattr(driver, "driver_connection", None), "in_transaction", True)
     if not began:
+        _warned.add(connection.engine)
         warnings.warn(MESSAGE, RuntimeWarning, stacklevel=2)

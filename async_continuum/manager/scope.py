@@ -42,9 +42,10 @@ class SessionScope:
         """Undo `hold`, unless another manager records the same sessions."""
         if self.maker is None:
             return
-        self.maker.class_.__scopes__ -= 1
-        if self.maker.class_.__scopes__ == 0:
-            self.maker.class_ = self.maker.class_.__base__
+        own: Any = self.maker.class_
+        own.__scopes__ -= 1
+        if own.__scopes__ == 0:
+            self.maker.class_ = own.__base__
 
 
 def session_scope(session: Any) -> SessionScope:

@@ -77,7 +77,9 @@ def get_versioning_manager(target: Any) -> VersioningManager:
 def _refuse_uncovered(mapper: Mapper[Any], _: Connection, __: Any) -> Any:
     """Fail the flush of a `Versioned` class whose history nobody keeps: it would be lost in silence."""
     model = mapper.class_
-    if find_blueprint(model) is None and model.__versioned__.get("versioning", True):
+    if find_blueprint(model) is not None or not model.__versioned__.get("versioning", True):
+        return EXT_CONTINUE
+    if not any(manager.leaves_out(mapper) for manager in _active):
         raise ImproperlyConfigured(
             "it is Versioned, but no manager keeps its history: call make_versioned() once in the process.",
             model=model,
@@ -134,8 +136,8 @@ def _transaction_class(session: Session, model: type | None) -> tuple[Versioning
 async def vacuum(session: AsyncSession, *models: type) -> int:
     """Delete the versions that are stored exactly as their predecessors; returns how many. A, B, A stays.
 
-    A transaction of which nothing is left goes too. Three statements for each model. Without ``models``, every
-    versioned one. Raises `ClassNotVersioned`.
+    A transaction of which nothing is left goes too. Three statements for each model. Without ``models``, every one
+    that this session records. Raises `ClassNotVersioned`.
     """
     source = require_async(session)
 
@@ -143,7 +145,7 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
         sync.flush()
         return sum(
             vacuum_table(_connection(sync, blueprint), history, blueprint.transaction_table, _signed_with(blueprint))
-            for blueprint in _blueprints(models)
+            for blueprint in _blueprints(sync, models)
             for history in blueprint.histories
         )
 
@@ -153,15 +155,15 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
 async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) -> int:
     """Give an INSERT version to every live row whose newest version is missing or a DELETE; returns how many.
 
-    In statements of ``batch`` rows, at the session's transaction; idempotent. Without ``models``, every versioned
-    one. Raises `ClassNotVersioned`.
+    In statements of ``batch`` rows, at the session's transaction; idempotent. Without ``models``, every one
+    that this session records. Raises `ClassNotVersioned`.
     """
     source = require_async(session)
 
     def run(sync: Session) -> int:
         sync.flush()
         total = 0
-        for blueprint in _blueprints(models):
+        for blueprint in _blueprints(sync, models):
             recorder = get_versioning_manager(blueprint.model).recorder(sync)
             if recorder is None:
                 raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
@@ -177,7 +179,9 @@ async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) ->
 async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
     """List what history does not account for; empty where nothing went unrecorded.
 
-    Four statements for each model. Without ``models``, every versioned one. Raises `ClassNotVersioned`.
+    Four statements for each model. Without ``models``, every one that this session records.
+
+    Raises `ClassNotVersioned`.
     """
     source = require_async(session)
 
@@ -185,7 +189,7 @@ async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
         sync.flush()
         return [
             discrepancy
-            for blueprint in _blueprints(models)
+            for blueprint in _blueprints(sync, models)
             for discrepancy in verify_model(_connection(sync, blueprint), blueprint)
         ]
 
@@ -200,6 +204,6 @@ def _connection(session: Session, blueprint: Blueprint) -> Any:
     return session.connection(bind_arguments={"mapper": blueprint.model.__mapper__})  # type: ignore[attr-defined]
 
 
-def _blueprints(models: Iterable[type]) -> list[Blueprint]:
-    chosen = list(models) or [model for manager in _active for model in manager.models]
+def _blueprints(session: Session, models: Iterable[type]) -> list[Blueprint]:
+    chosen = list(models) or [model for manager in _active if manager.covers(session) for model in manager.models]
     return [blueprint_of(model) for model in chosen]

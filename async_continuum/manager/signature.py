@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import inspect
-from sqlalchemy.orm import InstanceState, Session, make_transient, make_transient_to_detached
+from sqlalchemy import Connection, inspect, update
+from sqlalchemy.orm import InstanceState, Mapper, Session, make_transient, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.util import identity_key
 
 from async_continuum.build import blueprints_of
 
@@ -56,28 +57,46 @@ class Signature:
             setattr(self.transaction, name, value)
 
 
+def send_changes(session: Session, connection: Connection, transaction_class: Any, transaction_id: int) -> None:
+    """Send what was set on the object of a running transaction, before a flush in which its row may take a later id."""
+    mapper: Mapper[Any] = transaction_class.__mapper__
+    instance = session.identity_map.get(identity_key(transaction_class, transaction_id))
+    if instance is None or instance in session.deleted or not session.is_modified(instance):
+        return
+    state: InstanceState[Any] = inspect(instance)
+    changed = {name: state.dict[name] for name in mapper.columns.keys() if name in state.committed_state}
+    table = mapper.local_table
+    values = {mapper.columns[name].key: value for name, value in changed.items()}
+    connection.execute(update(table).where(table.c.id == transaction_id).values(values))  # type: ignore[arg-type]
+    for name, value in changed.items():
+        set_committed_value(instance, name, value)
+
+
 def move_loaded(session: Session, transaction_class: Any, old: int, new: int) -> None:
     """Give the objects in a session that bear an overtaken transaction's id the one it has now."""
     versions = {blueprint.version_class: blueprint for blueprint in blueprints_of(transaction_class)}
     for instance in list(session.identity_map.values()):
         if isinstance(instance, transaction_class):
-            if inspect(instance).identity == (old,):
-                _move(session, instance, "id", new)
+            _move(session, instance, "id", old, new)
         elif (blueprint := versions.get(type(instance))) is not None:
-            state: InstanceState[Any] = inspect(instance)
-            if blueprint.settings.strategy == "validity" and state.dict.get(blueprint.ends) == old:
+            if inspect(instance).dict.get(blueprint.ends) == old:
                 set_committed_value(instance, blueprint.ends, new)
-            if state.dict.get(blueprint.begins) == old:
-                _move(session, instance, blueprint.begins, new)
+            _move(session, instance, blueprint.begins, old, new)
 
 
-def _move(session: Session, instance: Any, name: str, new: int) -> None:
+def _move(session: Session, instance: Any, name: str, old: int, new: int) -> None:
     state: InstanceState[Any] = inspect(instance)
-    unsaved = {key: state.dict[key] for key in state.committed_state if key in state.dict}
+    names = [state.mapper.get_property_by_column(column).key for column in state.mapper.primary_key]
+    # The identity, rather than the attributes: those may be expired.
+    key = dict(zip(names, state.identity or (), strict=True))
+    if key[name] != old:
+        return
+    unsaved = {changed: state.dict[changed] for changed in state.committed_state if changed in state.dict}
     session.expunge(instance)
     make_transient(instance)
-    set_committed_value(instance, name, new)
+    for part, value in {**key, name: new}.items():
+        set_committed_value(instance, part, value)
     make_transient_to_detached(instance)
     session.add(instance)
-    for key, value in unsaved.items():
-        setattr(instance, key, value)
+    for changed, value in unsaved.items():
+        setattr(instance, changed, value)

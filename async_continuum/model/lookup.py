@@ -14,7 +14,7 @@ from async_continuum import read
 from async_continuum.build import blueprint_of, find_blueprint, history_of
 from async_continuum.errors import ClassNotVersioned
 from async_continuum.model.version import Version
-from async_continuum.model.versioned import awaitable_versions
+from async_continuum.model.versioned import awaitable_versions, require_version_class
 from async_continuum.operation import Change, Operation
 from async_continuum.read import Moment, TransactionBase, VersionQuery
 
@@ -23,11 +23,14 @@ V = TypeVar("V", bound=Version[Any])
 
 
 def version_class(model: type[M]) -> type[Version[M]]:
-    """Give the mapped version class of a model. Raises `ClassNotVersioned`."""
+    """Give the mapped version class of a model.
+
+    Raises `ClassNotVersioned`, and `ImproperlyConfigured` where the option ``create_models`` leaves it out.
+    """
     blueprint = blueprint_of(model)
-    if blueprint.version_class is None:
+    if blueprint.version_class is model:
         raise ClassNotVersioned(model)
-    return cast("type[Version[M]]", blueprint.version_class)
+    return cast("type[Version[M]]", require_version_class(blueprint))
 
 
 def parent_class(version: type[Version[M]]) -> type[M]:
@@ -96,6 +99,7 @@ def versions_of(session: Any, model: Any = None, key: Any = None) -> VersionQuer
     if not isinstance(model, type):
         return awaitable_versions(model, source)
     blueprint = blueprint_of(model)
+    require_version_class(blueprint)
     if key is None:
         raise ValueError(f"give the key of the {model.__name__}: versions_of(session, {model.__name__}, key)")
     return VersionQuery(lambda: source, blueprint, read.key_from(key, blueprint))

@@ -8,8 +8,9 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState
 
-from async_continuum.build import blueprint_of
+from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.declare import Options, Settings, read_options
+from async_continuum.errors import ImproperlyConfigured
 from async_continuum.model.version import Version
 from async_continuum.read import VersionQuery, is_transient, session_of
 
@@ -34,12 +35,24 @@ class Versioned:
         return awaitable_versions(self, session)
 
 
+def require_version_class(blueprint: Blueprint) -> Any:
+    """Give the version class of a model. Raises `ImproperlyConfigured` where only its table is kept."""
+    if blueprint.version_class is None:
+        raise ImproperlyConfigured(
+            "it has no version class, because of the option create_models=False: query version_table() instead.",
+            model=blueprint.model,
+            option="create_models",
+        )
+    return blueprint.version_class
+
+
 def awaitable_versions(self: M, session: AsyncSession | None = None) -> VersionQuery[Version[M]]:
     """Give the query of an object's versions, oldest first; no IO yet.
 
     An object that was never stored has none, and needs no session for it. Raises `NoSession`.
     """
     blueprint = blueprint_of(self)
+    require_version_class(blueprint)
     state: InstanceState[Any] = inspect(self)
     if session is None and is_transient(self):
         return VersionQuery(lambda: session_of(self), blueprint, state)

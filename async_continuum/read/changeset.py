@@ -81,7 +81,9 @@ def pending_changeset(instance: Any) -> Changeset:
         if history.has_changes():
             old = history.deleted[0] if history.deleted else None
             new = history.added[0] if history.added else None
-            changes[name] = Change(old, new)
+            # What is None before it is stored is no change; in a stored row it may end a value that is not loaded.
+            if new is not None or state.key is not None:
+                changes[name] = Change(old, new)
     return changes
 
 

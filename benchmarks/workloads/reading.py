@@ -18,8 +18,7 @@ class ReadChangesets(Workload):
         if self.contender.name == "audit-trail":
             await self._write_them()
         else:
-            await fill_history(self.place, entities=VERSIONS, versions=VERSIONS)
-            await fill_history_of_few(self.place)
+            await fill_history(self.place, entities=10, versions=10 * VERSIONS, live=VERSIONS)
         self.read = 0
 
     async def _write_them(self) -> None:
@@ -60,6 +59,3 @@ class ReadPast(Workload):
     async def check(self) -> None:
         check_equal(f"{self.name}, {self.contender.name}", self.read, ENTITIES)
 
-
-async def fill_history_of_few(place: object) -> None:
-    """Give ten entities a thousand versions each, where there is history; leave a thousand live rows."""

@@ -115,7 +115,7 @@ def test_options_that_are_no_dict_are_refused(own: Own, options: object) -> None
 @pytest.mark.parametrize("option", ["transaction_table_name", "transaction_cls"])
 def test_an_option_of_all_classes_is_refused_on_one(own: Own, option: str) -> None:
     Base, _ = own()
-    with pytest.raises(ImproperlyConfigured, match=rf"holds for all classes.*make_versioned\(options") as caught:
+    with pytest.raises(ImproperlyConfigured, match=r"holds for all classes.*make_versioned\(options") as caught:
 
         class Article(Base):
             __versioned__ = {option: "tx"}
@@ -159,7 +159,7 @@ def test_a_column_that_only_some_models_have_may_be_excluded_from_all(own: Own) 
 
 def test_a_key_column_cannot_be_excluded(own: Own) -> None:
     Base, _ = own()
-    with pytest.raises(ImproperlyConfigured, match="'exclude' names 'id'.*primary key") as caught:
+    with pytest.raises(ImproperlyConfigured, match=r"'exclude' names 'id'.*primary key") as caught:
 
         class Article(Versioned, Base):
             __versioned__ = {"exclude": ["id"]}
@@ -191,10 +191,6 @@ def test_a_column_called_like_ours_names_the_option_that_renames_ours(
         "id": mapped_column(Integer, primary_key=True),
         attribute: mapped_column(column, Integer),
     }
-    if strategy == "subquery" and name == "end_transaction_id" and "attribute" not in where:
-        # No column of ours is called so, and the attribute is free.
-        type("Article", (Versioned, Base), body)
-        return
     with pytest.raises(ImproperlyConfigured, match=f"(?i){name}.*Rename ours with the option '{option}'") as caught:
         type("Article", (Versioned, Base), body)
     assert caught.value.option == option
@@ -219,7 +215,7 @@ def test_ours_renamed_lives_beside_it(own: Own, name: str, option: str) -> None:
 def test_a_version_table_that_exists_already_is_refused(own: Own) -> None:
     Base, _ = own()
     Table("article_version", Base.metadata, Column("id", Integer, primary_key=True))
-    with pytest.raises(ImproperlyConfigured, match="'article_version', which exists already.*'table_name'") as caught:
+    with pytest.raises(ImproperlyConfigured, match=r"'article_version', which exists already.*'table_name'") as caught:
 
         class Article(Versioned, Base):
             __tablename__ = "article"
@@ -231,7 +227,7 @@ def test_a_version_table_that_exists_already_is_refused(own: Own) -> None:
 def test_a_transaction_table_of_the_users_own_names_the_option(own: Own) -> None:
     Base, manager = own()
     Table("transaction", Base.metadata, Column("id", Integer, primary_key=True))
-    with pytest.raises(ImproperlyConfigured, match="'transaction' exists already.*transaction_table_name") as caught:
+    with pytest.raises(ImproperlyConfigured, match=r"'transaction' exists already.*transaction_table_name") as caught:
 
         class Article(Versioned, Base):
             __tablename__ = "article"

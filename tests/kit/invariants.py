@@ -10,7 +10,6 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
-    SmallInteger,
     Subquery,
     Table,
     and_,
@@ -165,7 +164,7 @@ def _operation_column(versions: Table, live: Table) -> str:
     if "operation_type" in versions.c:
         return "operation_type"
     (renamed,) = (
-        column.key for column in versions.c if column.key not in live.c and isinstance(column.type, SmallInteger)
+        column.key for column in versions.c if column.key not in live.c and isinstance(column.type, ac.OperationType)
     )
     return renamed
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_co
 
 from async_continuum import (
     ClassNotVersioned,
-    ImproperlyConfigured,
     Versioned,
     VersioningManager,
     current_transaction,
@@ -83,9 +82,7 @@ def test_models_declared_in_between_leave_no_listener_either(manager: Versioning
     assert listeners() == before
 
 
-async def test_as_many_listeners_as_before_are_left_after_work(
-    manager: VersioningManager, database: Databases
-) -> None:
+async def test_as_many_listeners_as_before_are_left_after_work(manager: VersioningManager, database: Databases) -> None:
     Base, Article, _ = _magazine()
     # A first session on this engine, so that what SQLAlchemy itself sets up once is there before.
     async with AsyncSession(database.engine) as session:
@@ -184,8 +181,8 @@ async def test_nothing_is_recorded_any_more_and_stored_history_stays(
         session.add(Note())
     async with sessions() as session:
         assert (await session.execute(select(table.c.id))).scalars().all() == [1]
-        with pytest.raises(ImproperlyConfigured, match=r"make_versioned\(\) first"):
-            await current_transaction(session)
+        with pytest.raises(ClassNotVersioned):
+            await current_transaction(session, model=Note)
 
 
 def test_removing_what_was_never_made_does_nothing() -> None:

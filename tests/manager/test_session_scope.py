@@ -100,7 +100,7 @@ async def test_its_sessions_are_recorded(declare: Callable[[Any], Declared], dat
     async with opened(database.engine) as session:
         session.add(Article())
         await session.commit()
-        (await current_transaction(session)).remote_addr = "10.0.0.1"
+        (await current_transaction(session, model=Article)).remote_addr = "10.0.0.1"
         await session.delete(await session.get_one(Article, 1))
         await session.commit()
     assert await _versions(database.engine, Article) == 2
@@ -116,7 +116,7 @@ async def test_no_others_are(declare: Callable[[Any], Declared], database: Datab
         session.add(Article())
         await session.commit()
         with pytest.raises(ImproperlyConfigured):
-            await current_transaction(session)
+            await current_transaction(session, model=Article)
         with pytest.raises(ImproperlyConfigured):
             await backfill(session, Article)
     assert await _versions(database.engine, Article) == 0
@@ -135,10 +135,7 @@ async def test_the_sessions_of_an_async_sessionmaker_are_recorded(
             factory = async_sessionmaker(database.engine)
     Base, Article, manager = declare(factory)
     await database(Base, manager)
-    if kind == "scoped":
-        session = async_scoped_session(factory, scopefunc=lambda: 1)
-    else:
-        session = factory()
+    session = async_scoped_session(factory, scopefunc=lambda: 1) if kind == "scoped" else factory()
     session.add(Article())
     await session.commit()
     await session.close()

@@ -213,9 +213,8 @@ async def test_a_transaction_is_signed_with_an_object_or_a_key(own: Own, databas
     async with sessions() as session:
         session.add_all([Account(id=1, name="ann"), Account(id=2, name="bob")])
         await session.commit()
-        for sign in (lambda tx: setattr(tx, "user_id", 1), lambda tx: setattr(tx, "user", bob)):
-            bob = await session.get_one(Account, 2)
-            sign(await current_transaction(session))
+        for name, value in (("user_id", 1), ("user", await session.get_one(Account, 2))):
+            setattr(await current_transaction(session, model=Article), name, value)
             session.add(Article())
             await session.commit()
         Transaction = transaction_class(Article)

@@ -93,7 +93,7 @@ async def read_as_any_model(session: AsyncSession) -> None:
     for version in then:
         assert_type(version, Version[Article])
     for gone in await session.scalars(deleted(Article)):
-        assert_type(gone, Version[Article])
+        assert_type(gone, Version[Article])  # from 2.1
 
 
 async def read_one_version(session: AsyncSession, version: Version[Article], other: Version[Article]) -> None:

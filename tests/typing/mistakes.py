@@ -8,9 +8,7 @@ from async_continuum import (
     Version,
     Versioned,
     make_versioned,
-    set_context,
     version_class,
-    versioning_context,
     versions_of,
 )
 
@@ -64,7 +62,4 @@ async def confuse(session: AsyncSession, article: Article, version: Version[Arti
     (await version.previous()).name  # error
     await version.changeset(session)  # error
     await article.awaitable_versions().first(1)  # error
-    set_context(session, usr=5)  # error
-    with versioning_context(usr=5):  # error
-        pass
     Change(old=1)  # error

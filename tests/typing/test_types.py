@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from _pytest.mark import ParameterSet
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -45,12 +49,25 @@ def marked(file: Path) -> list[int]:
     return [number for number, line in enumerate(lines, start=1) if line.endswith("# error")]
 
 
+def checker(check: Callable[[Path], Errors]) -> ParameterSet:
+    missing = pytest.mark.skipif(find_spec(check.__name__) is None, reason=f"{check.__name__} is not installed")
+    return pytest.param(check, marks=missing, id=check.__name__)
+
+
 # Both read SQLAlchemy from scratch on a machine where they never ran.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.parametrize("check", [mypy, pyright])]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.parametrize("check", [checker(mypy), checker(pyright)])]
+
+# On SQLAlchemy 2.0 a `Select` has a tuple for its parameter and on 2.1 it has none: no annotation is right on both, and
+# ours is that of 2.1. There `session.scalars(deleted(Article))` is known, on 2.0 it is Any.
+KNOWN_FROM_2_1 = "# from 2.1"
 
 
 def test_user_code_passes(check) -> None:
-    assert check(HERE / "good.py") == {}
+    errors = check(HERE / "good.py")
+    if sqlalchemy.__version__.startswith("2.0."):
+        lines = (HERE / "good.py").read_text(encoding="utf-8").splitlines()
+        errors = {line: error for line, error in errors.items() if not lines[line - 1].endswith(KNOWN_FROM_2_1)}
+    assert errors == {}
 
 
 def test_exactly_the_mistakes_are_errors(check) -> None:

@@ -1,0 +1,37 @@
+"""The command: `python -m benchmarks` measures everything, `--only flush --quick` a part of it in two minutes."""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.contenders import all_contenders
+from benchmarks.run import BACKENDS, Run, Settings
+from benchmarks.workloads import WORKLOADS
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    names = ", ".join(WORKLOADS)
+    add("--only", nargs="+", default=[], metavar="NAME", help=f"workloads, or what they begin with: {names}")
+    add("--contenders", nargs="+", default=[], choices=list(all_contenders()), help="beside those without history")
+    add("--backend", nargs="+", default=list(BACKENDS), choices=BACKENDS, help="databases; `process` needs none")
+    add("--quick", action="store_true", help="three rounds, and nothing that takes minutes to prepare")
+    add("--repeats", type=int, help="rounds of each workload: 7, with --quick 3")
+    add("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    add("--markdown", type=Path, metavar="FILE", help="write the table of results")
+    add("--plot", type=Path, metavar="FILE", help="draw the ratios (PNG or SVG; needs matplotlib)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, and write what was asked for."""
+    arguments = parse()
+    rounds = arguments.repeats or (3 if arguments.quick else 7)
+    settings = Settings(arguments.only, arguments.contenders, arguments.backend, arguments.quick, rounds)
+    run = Run(settings, lambda line: print(line, flush=True))
+    run.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The process keeps nothing: sessions that ended, failed or were cancelled leave no trace in memory."""
+
+import asyncio
+import gc
+import random
+import tracemalloc
+from typing import Any
+from weakref import WeakSet
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+import async_continuum as ac
+from async_continuum.manager.recorder import Recorder
+from tests.domain import Article, Tag
+
+Sessions = async_sessionmaker[AsyncSession]
+
+FIRST, LAST = 100, 1000
+
+
+class Seen:
+    """The recorders that were made, without keeping them. Lives for one test."""
+
+    def __init__(self) -> None:
+        self.alive: WeakSet[Recorder] = WeakSet()
+        self.made = 0
+
+
+@pytest.fixture
+def recorders(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    seen = Seen()
+    begin = Recorder.__init__
+
+    def noted(self: Recorder, *args: Any) -> None:
+        begin(self, *args)
+        seen.alive.add(self)
+        seen.made += 1
+
+    monkeypatch.setattr(Recorder, "__init__", noted)
+    return seen
+
+
+async def succeed(session: AsyncSession, number: int) -> None:
+    async with session.begin_nested():
+        session.add(Article(id=number, name="one"))
+    (await session.get_one(Article, number)).name = "two"
+    await session.commit()
+
+
+async def give_up(session: AsyncSession, number: int) -> None:
+    session.add(Article(id=number, name="never"))
+    await session.flush()
+    await session.begin_nested()
+    await session.delete(await session.get_one(Article, number))
+    await session.flush()
+    if number % 2:
+        await session.rollback()
+
+
+async def fail(session: AsyncSession, number: int) -> None:
+    session.add(Article(id=number, name="never"))
+    await session.flush()
+    await session.delete(await session.get_one(Article, number))
+    session.add_all([Tag(name="same"), Tag(name="same")])
+    with pytest.raises(IntegrityError):
+        await session.flush()
+
+
+async def sign(session: AsyncSession, number: int) -> None:
+    transaction = await ac.current_transaction(session, model=Article)
+    transaction.remote_addr = "10.0.0.7"
+    await give_up(session, number)
+
+
+async def be_cancelled(sessions: Sessions, number: int, dice: random.Random) -> None:
+    async def work() -> None:
+        async with sessions() as session:
+            await succeed(session, number)
+            await session.delete(await session.get_one(Article, number))
+            await session.flush()
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(dice.random() * 0.004)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def live_many_lives(sessions: Sessions, numbers: range, dice: random.Random) -> int:
+    """Open so many sessions that end in every way; returns the memory in use afterwards."""
+    for number in numbers:
+        if number % 10 == 9:
+            await be_cancelled(sessions, number, dice)
+            continue
+        async with sessions() as session:
+            await [succeed, give_up, fail, sign][number % 4](session, number)
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+async def test_a_thousand_sessions_leave_nothing(sessions: Sessions, recorders: Seen) -> None:
+    dice = random.Random(1)
+    tracemalloc.start()
+    try:
+        early = await live_many_lives(sessions, range(1, FIRST), dice)
+        late = await live_many_lives(sessions, range(FIRST, LAST), dice)
+    finally:
+        tracemalloc.stop()
+
+    assert recorders.made > LAST // 2
+    assert len(recorders.alive) == 0
+    # What is left between is noise of the event loop and the driver: far less than a hundred bytes for each session.
+    assert late - early < (LAST - FIRST) * 50
+
+
+async def test_a_session_that_is_forgotten_is_collected(sessions: Sessions, recorders: Seen) -> None:
+    session = sessions()
+    session.add(Article(id=1, name="one"))
+    await session.flush()
+    assert len(recorders.alive) == 1
+    assert session.info
+    await session.rollback()
+    assert not session.info
+    del session
+    gc.collect()
+    assert len(recorders.alive) == 0
