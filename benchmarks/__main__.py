@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.contenders import all_contenders
+from benchmarks.plot import draw
+from benchmarks.report import markdown, write_json
 from benchmarks.run import BACKENDS, Run, Settings
 from benchmarks.workloads import WORKLOADS
 
@@ -31,6 +33,14 @@ def main() -> None:
     settings = Settings(arguments.only, arguments.contenders, arguments.backend, arguments.quick, rounds)
     run = Run(settings, lambda line: print(line, flush=True))
     run.run()
+    table = markdown(run)
+    print(f"\n{table}")
+    if arguments.json:
+        write_json(run, arguments.json)
+    if arguments.markdown:
+        arguments.markdown.write_text(table)
+    if arguments.plot:
+        draw(run, arguments.plot)
 
 
 if __name__ == "__main__":

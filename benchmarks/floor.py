@@ -1,7 +1,8 @@
 """The contenders that keep history by hand-written SQL: what async_continuum is to come close to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ARRAY, Column, Connection, Integer, bindparam, select, text
@@ -28,6 +29,12 @@ class Floor(Contender):
         super().install(connection)
         tables = floor_sql.POSTGRESQL_TABLES if self.backend == "postgresql" else floor_sql.SQLITE_TABLES
         _run_all(connection, tables)
+
+    @contextmanager
+    def muted(self, connection: Connection) -> Iterator[None]:
+        if self.backend == "postgresql":
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        yield
 
     def tables(self) -> list[str]:
         return [*super().tables(), "transaction", "article_version"]
@@ -62,14 +69,15 @@ class RowTrigger(Floor):
         else:
             _run_all(connection, floor_sql.SQLITE_TRIGGERS)
 
-    def empty(self, connection: Connection) -> None:
+    @contextmanager
+    def muted(self, connection: Connection) -> Iterator[None]:
         if self.backend == "postgresql":
-            super().empty(connection)
+            with super().muted(connection):
+                yield
             return
-        # DELETE, which SQLite has for TRUNCATE, fires them.
         for trigger in ("inserted", "updated", "deleted"):
             connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
-        super().empty(connection)
+        yield
         _run_all(connection, floor_sql.SQLITE_TRIGGERS)
 
     async def opening(self, session: Any) -> None:

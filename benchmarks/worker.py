@@ -20,7 +20,6 @@ from benchmarks.measure import Counted, Measured, counting, measuring
 from benchmarks.place import Place, open_place
 from benchmarks.workloads import WORKLOADS, Workload
 
-
 ENOUGH = 0.3
 """Seconds of CPU after which a measurement does not repeat its work."""
 

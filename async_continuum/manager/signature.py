@@ -64,7 +64,7 @@ def send_changes(session: Session, connection: Connection, transaction_class: An
     if instance is None or instance in session.deleted or not session.is_modified(instance):
         return
     state: InstanceState[Any] = inspect(instance)
-    changed = {name: state.dict[name] for name in mapper.columns.keys() if name in state.committed_state}
+    changed = {name: state.dict[name] for name, _ in mapper.columns.items() if name in state.committed_state}
     table = mapper.local_table
     values = {mapper.columns[name].key: value for name, value in changed.items()}
     connection.execute(update(table).where(table.c.id == transaction_id).values(values))  # type: ignore[arg-type]

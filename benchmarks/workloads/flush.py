@@ -20,8 +20,8 @@ class FlushInsert(Workload):
         self.session = self.place.session()
 
     async def run(self) -> None:
-        self.session.add_all(self.place.articles(ROWS))
         await self.contender.opening(self.session)
+        self.session.add_all(self.place.articles(ROWS))
         await self.session.flush()
         await self.contender.written(self.session, "insert", KEYS)
         await self.session.commit()
@@ -52,8 +52,8 @@ class FlushUpdate(FlushInsert):
             article.name = f"changed {article.id}"
 
     async def run(self) -> None:
-        await self.change()
         await self.contender.opening(self.session)
+        await self.change()
         await self.session.flush()
         await self.contender.written(self.session, self.operation, KEYS)
         await self.session.commit()

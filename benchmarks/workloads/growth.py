@@ -43,8 +43,8 @@ class Growth(Workload):
 
     async def run(self) -> None:
         for article in self.articles:
-            article.views += 1
             await self.contender.opening(self.session)
+            article.views += 1
             await self.session.flush()
             await self.contender.written(self.session, "update", [article.id])
             await self.session.commit()

@@ -28,9 +28,9 @@ class FlushOfMany(Workload):
     async def run(self) -> None:
         async with self.place.session() as session:
             articles = (await session.scalars(select(self.contender.Article))).all()
+            await self.contender.opening(session)
             for article in articles:
                 article.name = f"changed {article.id}"
-            await self.contender.opening(session)
             await session.flush()
             await self.contender.written(session, "update", range_of_keys(self.rows))
             await session.commit()

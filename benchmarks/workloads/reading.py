@@ -58,4 +58,3 @@ class ReadPast(Workload):
 
     async def check(self) -> None:
         check_equal(f"{self.name}, {self.contender.name}", self.read, ENTITIES)
-

@@ -29,8 +29,8 @@ class TransactionsAlone(Workload):
 
     async def run(self) -> None:
         for article in self.articles:
-            article.name = f"changed {article.id}"
             await self.contender.opening(self.session)
+            article.name = f"changed {article.id}"
             await self.session.flush()
             await self.contender.written(self.session, "update", [article.id])
             await self.session.commit()
@@ -68,8 +68,8 @@ class TransactionsConcurrent(Workload):
         for key in keys:
             async with self.place.session() as session:
                 article = await session.get(self.contender.Article, key)
-                article.name = f"changed {key}"
                 await self.contender.opening(session)
+                article.name = f"changed {key}"
                 await session.flush()
                 await self.contender.written(session, "update", [key])
                 await session.commit()

@@ -111,16 +111,12 @@ async def every_life_of_a_key(
 
 
 @pytest.mark.parametrize(("model", "old", "new", "name", "values"), KEYS)
-async def test_keys_of_every_kind(
-    sessions: Sessions, model: Any, old: Any, new: Any, name: str, values: Any
-) -> None:
+async def test_keys_of_every_kind(sessions: Sessions, model: Any, old: Any, new: Any, name: str, values: Any) -> None:
     await every_life_of_a_key(sessions, model, old, new, name, values)
 
 
 @pytest.mark.parametrize(("model", "old", "new", "name", "values"), OWN_KEYS)
-async def test_keys_of_odd_kinds(
-    database: Databases, model: Any, old: Any, new: Any, name: str, values: Any
-) -> None:
+async def test_keys_of_odd_kinds(database: Databases, model: Any, old: Any, new: Any, name: str, values: Any) -> None:
     await every_life_of_a_key(await database(Base, manager), model, old, new, name, values)
 
 
@@ -128,7 +124,8 @@ async def test_keys_of_odd_kinds(
 async def test_a_nul_in_a_string_is_part_of_the_key(sessions: Sessions) -> None:
     # PostgreSQL refuses such strings itself.
     async with sessions() as session:
-        session.add_all([Country(code="a\0b", name="one"), Country(code="a", name="two"), Country(code="a\0c", name="3")])
+        for code, name in {"a\0b": "one", "a": "two", "a\0c": "3"}.items():
+            session.add(Country(code=code, name=name))
         await session.commit()
         country = await session.get_one(Country, "a\0b")
         country.name = "changed"

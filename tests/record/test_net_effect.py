@@ -18,7 +18,7 @@ Sessions = async_sessionmaker[AsyncSession]
 ONE: dict[str, Any] = {"id": 1, "name": "one", "content": "first", "created_at": datetime(2026, 1, 1)}
 
 
-@pytest.fixture(params=["old", "deleted before", "new"])
+@pytest.fixture(params=["updated before", "deleted before"])
 async def article(request: pytest.FixtureRequest, sessions: Sessions) -> Article:
     """An article that lives, with a different past each time; detached."""
     async with sessions(expire_on_commit=False) as session:
@@ -30,7 +30,7 @@ async def article(request: pytest.FixtureRequest, sessions: Sessions) -> Article
             await session.commit()
             session.add(Article(**ONE))
             await session.commit()
-        if request.param == "old":
+        if request.param == "updated before":
             article.content = "zeroth"
             await session.commit()
             article.content = "first"

@@ -158,7 +158,7 @@ async def test_a_flush_of_what_keeps_no_history_asks_for_no_other_bind(
         await session.delete(user)
         await session.commit()
 
-    assert not statements.matching("version") and not statements.matching("INSERT INTO transaction")
+    assert statements.matching("version") == statements.matching("INSERT INTO transaction") == []
 
 
 async def test_a_session_with_a_bind_for_each_class(sessions: Sessions) -> None:

@@ -39,7 +39,9 @@ class Team(Versioned, Base):
     __tablename__ = "team"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50))
-    captain_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("player.id", use_alter=True, name="fk_team_captain"))
+    captain_id: Mapped[int | None] = mapped_column(
+        Integer, ForeignKey("player.id", use_alter=True, name="fk_team_captain")
+    )
     changes: Mapped[int] = mapped_column(default=0, onupdate=text("changes + 1"))
 
     players: Mapped[list["Player"]] = relationship(back_populates="team", foreign_keys="Player.team_id")
@@ -73,8 +75,8 @@ for kind in ("INSERT", "UPDATE OF word"):
         ).execute_if(dialect="sqlite"),
     )
 for statement in (
-    "CREATE FUNCTION make_loud() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN new.loud := upper(new.word); RETURN new; END $$",
+    """CREATE FUNCTION make_loud() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN new.loud := upper(new.word); RETURN new; END $$""",
     "CREATE TRIGGER loud BEFORE INSERT OR UPDATE ON shouted FOR EACH ROW EXECUTE FUNCTION make_loud()",
 ):
     event.listen(Shouted.__table__, "after_create", DDL(statement).execute_if(dialect="postgresql"))

@@ -3,10 +3,11 @@
 import asyncio
 import random
 from contextlib import suppress
+from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from tests.domain import Article
@@ -25,6 +26,13 @@ async def change_much(session: AsyncSession, key: int, name: str) -> None:
     await session.commit()
 
 
+def call_it_a_victim(dbapi_connection: Any, _: object) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute("SET application_name = 'victim'")
+    cursor.close()
+    dbapi_connection.commit()
+
+
 @pytest.fixture
 async def articles(sessions: Sessions) -> None:
     async with sessions() as session:
@@ -32,6 +40,8 @@ async def articles(sessions: Sessions) -> None:
         await session.commit()
 
 
+# Not on SQLite, where a connection that is cancelled within a statement keeps its lock until its thread is done.
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_tasks_cancelled_at_any_moment(sessions: Sessions, articles: None) -> None:
     dice = random.Random(2)
     committed: list[str] = []
@@ -41,7 +51,7 @@ async def test_tasks_cancelled_at_any_moment(sessions: Sessions, articles: None)
             await change_much(session, 1, name)
             committed.append(name)
 
-    for number in range(60):
+    for number in range(40):
         task = asyncio.create_task(work(f"{number}"))
         await asyncio.sleep(dice.random() * 0.03)
         task.cancel()
@@ -57,7 +67,8 @@ async def test_tasks_cancelled_at_any_moment(sessions: Sessions, articles: None)
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_connections_killed_at_any_moment(sessions: Sessions, articles: None, place: Place) -> None:
     dice = random.Random(3)
-    victims = place.engine(pool_size=4, connect_args={"server_settings": {"application_name": "victim"}})
+    victims = place.engine(pool_size=4)
+    event.listen(victims.sync_engine, "connect", call_it_a_victim)
     committed: list[str] = []
     killed = 0
 
@@ -68,8 +79,9 @@ async def test_connections_killed_at_any_moment(sessions: Sessions, articles: No
                 async with async_sessionmaker(victims)() as session:
                     await change_much(session, number, name)
                     committed.append(name)
-            except (SQLAlchemyError, OSError) as error:
-                assert not isinstance(error, DBAPIError) or error.connection_invalidated or "closed" in str(error)
+            except DBAPIError as error:
+                if not (error.connection_invalidated or "closed" in str(error)):
+                    raise
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work(number)) for number in (1, 2, 3, 4)]

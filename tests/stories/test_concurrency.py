@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -155,7 +156,7 @@ async def test_many_delete_the_same_row_at_once(rows: Sessions, place: Place) ->
     for number in ROWS:
         operations = [operation for (operation,) in await told(rows, Row, number)]
         # One that found a row gone has recorded nothing; delete and insert alternate.
-        assert all(a != b for a, b in zip(operations, operations[1:], strict=False))
+        assert all(a != b for a, b in pairwise(operations))
     await assert_one_open_version(rows)
 
 

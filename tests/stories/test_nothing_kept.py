@@ -75,22 +75,28 @@ async def sign(session: AsyncSession, number: int) -> None:
 
 
 async def be_cancelled(sessions: Sessions, number: int, dice: random.Random) -> None:
+    in_the_middle = asyncio.Event()
+
     async def work() -> None:
         async with sessions() as session:
             await succeed(session, number)
             await session.delete(await session.get_one(Article, number))
             await session.flush()
+            in_the_middle.set()
             await asyncio.sleep(10)
 
     task = asyncio.create_task(work())
-    await asyncio.sleep(dice.random() * 0.004)
+    if sessions.kw["bind"].dialect.name == "postgresql" and dice.random() < 0.5:
+        await asyncio.sleep(dice.random() * 0.01)  # in the middle of a statement
+    else:
+        await in_the_middle.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def live_many_lives(sessions: Sessions, numbers: range, dice: random.Random) -> int:
-    """Open so many sessions that end in every way; returns the memory in use afterwards."""
+async def live_many_lives(sessions: Sessions, numbers: range, dice: random.Random) -> None:
+    """Open so many sessions that end in every way."""
     for number in numbers:
         if number % 10 == 9:
             await be_cancelled(sessions, number, dice)
@@ -98,23 +104,40 @@ async def live_many_lives(sessions: Sessions, numbers: range, dice: random.Rando
         async with sessions() as session:
             await [succeed, give_up, fail, sign][number % 4](session, number)
     gc.collect()
-    return tracemalloc.get_traced_memory()[0]
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
-async def test_a_thousand_sessions_leave_nothing(sessions: Sessions, recorders: Seen) -> None:
-    dice = random.Random(1)
-    tracemalloc.start()
-    try:
-        early = await live_many_lives(sessions, range(1, FIRST), dice)
-        late = await live_many_lives(sessions, range(FIRST, LAST), dice)
-    finally:
-        tracemalloc.stop()
+async def test_a_thousand_sessions_leave_no_recorder(sessions: Sessions, recorders: Seen) -> None:
+    await live_many_lives(sessions, range(1, LAST), random.Random(1))
 
     assert recorders.made > LAST // 2
     assert len(recorders.alive) == 0
-    # What is left between is noise of the event loop and the driver: far less than a hundred bytes for each session.
-    assert late - early < (LAST - FIRST) * 50
+
+
+# Not on PostgreSQL, where caches of the driver's connections, opened anew after a cancellation, come and go.
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_memory_does_not_grow_from_session_to_session(sessions: Sessions) -> None:
+    dice = random.Random(1)
+    tracemalloc.start()
+    try:
+        await live_many_lives(sessions, range(1, FIRST), dice)
+        early = tracemalloc.take_snapshot()
+        await live_many_lives(sessions, range(FIRST, LAST), dice)
+        late = tracemalloc.take_snapshot()
+    finally:
+        tracemalloc.stop()
+
+    assert grown(early, late, "*/async_continuum/*") < 1_000
+    # The event loop and the compiled cache breathe, but by less than the smallest object for each session.
+    assert grown(early, late, "*") < (LAST - FIRST) * 50
+
+
+def grown(early: tracemalloc.Snapshot, late: tracemalloc.Snapshot, where: str) -> int:
+    """Say by how many bytes grew what was allocated in some files."""
+    before, after = (
+        sum(trace.size for trace in snapshot.filter_traces([tracemalloc.Filter(True, where)]).traces)
+        for snapshot in (early, late)
+    )
+    return after - before
 
 
 async def test_a_session_that_is_forgotten_is_collected(sessions: Sessions, recorders: Seen) -> None:

@@ -258,9 +258,7 @@ def _net(before: Row | None, after: Row | None, stored: Row) -> tuple[Operation,
 def _changes(key: Key, before: Row | None, after: Row | None) -> dict[str, Any]:
     old = {"id": key[1], "name": before[0], "size": before[1]} if before else {}
     new = {"id": key[1], "name": after[0], "size": after[1]} if after else {}
-    return {
-        name: (old.get(name), new.get(name)) for name in ("id", "name", "size") if old.get(name) != new.get(name)
-    }
+    return {name: (old.get(name), new.get(name)) for name in ("id", "name", "size") if old.get(name) != new.get(name)}
 
 
 @pytest.mark.timeout(240)

@@ -134,9 +134,7 @@ async def test_several_times(sessions: Sessions, old: AsyncSession, caplog: pyte
     assert await count_transactions(sessions, Article) == 6
 
 
-async def test_its_transaction_object_follows(
-    sessions: Sessions, old: AsyncSession, database: Databases
-) -> None:
+async def test_its_transaction_object_follows(sessions: Sessions, old: AsyncSession, database: Databases) -> None:
     transaction = await ac.current_transaction(old, model=Article)
     transaction.remote_addr = "10.0.0.7"
     before = transaction.id
