@@ -21,6 +21,8 @@ class LinkBlueprint:
 
     history: TableHistory
     transaction_class: Any
+    model: type
+    """The model whose relation named the table first."""
 
     @property
     def histories(self) -> tuple[TableHistory, ...]:
@@ -64,7 +66,7 @@ def build_link(table: Table, settings: Settings, *, model: type, transaction_cla
     key = _key(table)
     history = build_table(table, list(table.c), key, settings, model=model, attributes=())
     table.info[_INFO] = history
-    return LinkBlueprint(history, transaction_class)
+    return LinkBlueprint(history, transaction_class, model)
 
 
 def detach_link(link: LinkBlueprint) -> None:

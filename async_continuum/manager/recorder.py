@@ -137,7 +137,7 @@ class Recorder:
         assert ledger.transaction_id is not None
         return ledger.transaction_id
 
-    def rolled_back(self, transaction: SessionTransaction) -> None:
+    def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Forget what a rollback has undone."""
         self.watch.flushing = False
         self.changes.clear()
