@@ -11,14 +11,19 @@ from async_continuum.build.blueprint import (
     find_blueprint,
     history_of,
 )
+from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.identity import identity_of, key_after_flush
+from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import mappers_of
+from async_continuum.build.relations import past_targets, relate
 from async_continuum.build.table import TableHistory, ends_of, resolve_types
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.types import OperationType, UtcDateTime
 
 __all__ = [
     "Blueprint",
+    "Cascade",
+    "LinkBlueprint",
     "OperationType",
     "TableHistory",
     "UtcDateTime",
@@ -26,16 +31,23 @@ __all__ = [
     "blueprint_of",
     "blueprints_of",
     "build",
+    "build_link",
     "build_transaction_class",
+    "cascades",
     "complete",
     "detach",
+    "detach_link",
     "ends_of",
     "extend",
     "find_blueprint",
+    "has_late_secondary",
     "history_of",
     "identity_of",
     "key_after_flush",
     "mappers_of",
+    "past_targets",
+    "relate",
     "remove_transaction_class",
     "resolve_types",
+    "secondaries",
 ]

@@ -152,10 +152,16 @@ def blueprint_of(target: object) -> Blueprint:
     return blueprint
 
 
+def find_history(table: Table) -> TableHistory | None:
+    """Find the history of a table; None where none is kept."""
+    history = table.info.get(_INFO)
+    return history if isinstance(history, TableHistory) else None
+
+
 def history_of(table: Table) -> TableHistory:
     """Find the history of a table. Raises `ClassNotVersioned`."""
-    history = table.info.get(_INFO)
-    if not isinstance(history, TableHistory):
+    history = find_history(table)
+    if history is None:
         raise ClassNotVersioned(table)
     return history
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from sqlalchemy import Column, and_
+from sqlalchemy.ext.associationproxy import AssociationProxy
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty, column_property, foreign, relationship, synonym
 from sqlalchemy.sql import ClauseElement, visitors
@@ -92,7 +93,7 @@ def add_derived(version_class: Any, mapper: Mapper[Any], history: TableHistory) 
 def _hybrids(model: type) -> Iterator[tuple[str, Any]]:
     for cls in reversed(model.__mro__):
         for name, value in vars(cls).items():
-            if isinstance(value, (hybrid_property, hybrid_method)):
+            if isinstance(value, (hybrid_property, hybrid_method, AssociationProxy)):
                 yield name, value
 
 

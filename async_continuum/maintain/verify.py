@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, case, exists, func, literal_column, null, select
+from sqlalchemy import Connection, Select, Table, case, exists, func, literal_column, null, select
 
-from async_continuum.build import Blueprint
+from async_continuum.build import TableHistory
 from async_continuum.dialects import differs
 from async_continuum.maintain.backfill import pieces_of
 from async_continuum.operation import Operation
@@ -26,25 +26,25 @@ class Discrepancy:
     versions do not follow one another without a gap.
     """
 
-    model: type
+    model: type | Table
+    """The model; of a link, its association table."""
     key: tuple[Any, ...]
     kind: Kind
     columns: tuple[str, ...] = ()
 
 
-def verify_model(connection: Connection, blueprint: Blueprint) -> Iterator[Discrepancy]:
-    """Report every discrepancy of a model, in four statements."""
-    history = blueprint.history
+def verify_table(connection: Connection, history: TableHistory, model: type | Table) -> Iterator[Discrepancy]:
+    """Report every discrepancy of a table, in four statements."""
     p = pieces_of(connection, history)
     for row in connection.execute(_changed(p)):
         columns = tuple(name for name, flag in zip(history.columns, row[len(history.key) :], strict=True) if flag)
-        yield Discrepancy(blueprint.model, tuple(row[: len(history.key)]), "changed", columns)
+        yield Discrepancy(model, tuple(row[: len(history.key)]), "changed", columns)
     statements: list[tuple[Kind, Select[Any]]] = [("missing", _missing(p)), ("orphaned", _orphaned(p))]
     if history.ends is not None:
         statements.append(("broken", _broken(p)))
     for kind, statement in statements:
         for row in connection.execute(statement):
-            yield Discrepancy(blueprint.model, tuple(row), kind)
+            yield Discrepancy(model, tuple(row), kind)
 
 
 def _newest(p: Pieces, versions: Any) -> Any:

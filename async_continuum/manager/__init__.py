@@ -2,15 +2,13 @@
 
 from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.setup import (
-    backfill,
     current_transaction,
     get_versioning_manager,
     make_versioned,
     remove_versioning,
-    vacuum,
-    verify,
     versioning_manager,
 )
+from async_continuum.manager.upkeep import backfill, vacuum, verify
 
 __all__ = [
     "VersioningManager",

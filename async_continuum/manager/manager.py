@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, MetaData
-from sqlalchemy.orm import Mapper, Session, SessionTransaction
-from sqlalchemy.orm.mapper import _all_registries
+from sqlalchemy.orm import Mapper, Session
 
-from async_continuum.build import (
-    TableHistory,
-    add_user,
-    blueprint_of,
-    build,
-    build_transaction_class,
-    complete,
-    detach,
-    extend,
-    find_blueprint,
-    mappers_of,
-    remove_transaction_class,
-    resolve_types,
-)
-from async_continuum.declare import Settings, declared_options, read_options
+from async_continuum.declare import declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
+from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.intake import Configuration, Intake
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
-from async_continuum.manager.savepoints import watch
-from async_continuum.manager.scope import MapperScope, SessionScope
+from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
-from async_continuum.model import Version, awaitable_versions
 from async_continuum.read import TransactionBase
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What `make_versioned` was given. Lives as long as the manager is active."""
-
-    mappers: MapperScope
-    sessions: SessionScope
-    settings: Settings
-    user_cls: type | str | None
 
 
 class VersioningManager:
@@ -55,10 +27,9 @@ class VersioningManager:
     def __init__(self) -> None:
         self._configuration: Configuration | None = None
         self._listeners = Listeners()
-        self._models: list[type] = []
-        self._transaction_classes: dict[Any, Any] = {}
-        self._attached: list[type] = []
-        self._untyped: list[TableHistory] = []
+        self._coverage = Coverage()
+        self._sessions = Sessions(self, self._coverage, self.covers)
+        self._intake: Intake | None = None
 
     @property
     def is_active(self) -> bool:
@@ -68,12 +39,17 @@ class VersioningManager:
     @property
     def models(self) -> tuple[type, ...]:
         """The model classes whose history is kept."""
-        return tuple(self._models)
+        return tuple(self._coverage.models)
+
+    @property
+    def coverage(self) -> Coverage:
+        """The models and association tables whose history is kept."""
+        return self._coverage
 
     @property
     def transaction_classes(self) -> tuple[type[TransactionBase], ...]:
         """The ``Transaction`` classes, one for each registry."""
-        return tuple(self._transaction_classes.values())
+        return () if self._intake is None else tuple(self._intake.transaction_classes.values())
 
     def activate(self, configuration: Configuration) -> None:
         """Begin to version and to record. The same configuration twice is once.
@@ -90,11 +66,9 @@ class VersioningManager:
         self._configuration = configuration
         configuration.sessions.hold()
         try:
-            self._listen(configuration)
-            # Private: SQLAlchemy has no public list of all registries; models may be declared before this call.
-            for registry in list(_all_registries()):
-                for mapper in mappers_of(registry):
-                    self._mapper_constructed(mapper, mapper.class_)
+            self._sessions.begin(configuration.sessions.listened, self._listeners)
+            self._intake = Intake(configuration, self._coverage, self._listeners, self._tracker)
+            self._intake.begin()
         except BaseException:
             self.deactivate()
             raise
@@ -104,14 +78,8 @@ class VersioningManager:
         if self._configuration is not None:
             self._configuration.sessions.release()
         self._listeners.remove_all()
-        for model in self._models:
-            blueprint = find_blueprint(model)
-            if blueprint is not None:
-                detach(blueprint)
-        for model in self._attached:
-            del model.awaitable_versions  # type: ignore[attr-defined]
-        for transaction_class in self._transaction_classes.values():
-            remove_transaction_class(transaction_class)
+        if self._intake is not None:
+            self._intake.undo()
         self.__init__()  # type: ignore[misc]
 
     def covers(self, session: Session) -> bool:
@@ -127,151 +95,7 @@ class VersioningManager:
 
     def recorder(self, session: Session) -> Recorder | None:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is None and self.covers(session):
-            recorder = session.info[self] = Recorder(session)
-        return recorder
+        return self._sessions.recorder(session)
 
-    # -- building
-
-    def _listen(self, configuration: Configuration) -> None:
-        listen = self._listeners.listen
-        listen(configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
-        listen(MetaData, "before_create", self._before_create)
-        # On every class at once: a listener for each model would be called for each attribute of each other one.
-        listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
-        sessions = configuration.sessions.listened
-        listen(sessions, "before_flush", self._before_flush)
-        listen(sessions, "after_flush", self._after_flush)
-        listen(sessions, "after_flush_postexec", self._after_flush_postexec)
-        listen(sessions, "before_commit", self._before_commit)
-        listen(sessions, "after_begin", self._after_begin)
-        listen(sessions, "after_soft_rollback", self._after_soft_rollback)
-        listen(sessions, "after_transaction_create", self._after_transaction_create)
-        listen(sessions, "after_transaction_end", self._after_transaction_end)
-
-    def _mapper_constructed(self, mapper: Mapper[Any], model: type) -> None:
-        configuration = self._active
-        self._find_user([mapper])
-        self._resolve_types()
-        options = declared_options(model)
-        if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
-            return
-        settings = read_options(options, defaults=configuration.settings, model=model)
-        if not settings.versioning or find_blueprint(model) is not None:
-            return
-        build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
-        self._models.append(model)
-        self._untyped.extend(blueprint_of(model).histories)
-        self._resolve_types()
-        if not hasattr(model, "awaitable_versions"):
-            model.awaitable_versions = awaitable_versions  # type: ignore[attr-defined]
-            self._attached.append(model)
-        listen = self._listeners.listen
-        listen(mapper, "before_mapper_configured", self._before_mapper_configured)
-        tracker = Tracker(model, self.recorder)
-        for name in ("after_insert", "before_update", "after_update", "before_delete"):
-            listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
-
-    def _transaction_class_for(self, mapper: Mapper[Any]) -> Any:
-        if mapper.registry not in self._transaction_classes:
-            transaction_class = build_transaction_class(mapper, TransactionBase, self._active.settings)
-            self._transaction_classes[mapper.registry] = transaction_class
-            self._find_user(mappers_of(mapper.registry))
-        return self._transaction_classes[mapper.registry]
-
-    def _find_user(self, mappers: Iterable[Mapper[Any]], *, anywhere: bool = False) -> None:
-        wanted = self._active.user_cls
-        if wanted is None:
-            return
-        for mapper in mappers:
-            model = mapper.class_
-            if model is not wanted and wanted not in (model.__name__, f"{model.__module__}.{model.__qualname__}"):
-                continue
-            for registry, transaction_class in self._transaction_classes.items():
-                near = registry is mapper.registry or not isinstance(wanted, str) or anywhere
-                if near and "user_id" not in transaction_class.__table__.c:
-                    add_user(transaction_class, mapper)
-
-    def _require_user(self) -> None:
-        wanted = self._active.user_cls
-        classes = self._transaction_classes.values()
-        if wanted is None or all("user_id" in cls.__table__.c for cls in classes):
-            return
-        self._find_user((mapper for known in list(_all_registries()) for mapper in mappers_of(known)), anywhere=True)
-        if not all("user_id" in cls.__table__.c for cls in classes):
-            name = wanted if isinstance(wanted, str) else wanted.__qualname__
-            raise ImproperlyConfigured(
-                f"user_cls={name!r} is no mapped class. Name the class of your users, make_versioned(user_cls=...), "
-                "or switch it off with make_versioned(user_cls=None).",
-                option="user_cls",
-            )
-
-    def _resolve_types(self) -> None:
-        self._untyped = [history for history in self._untyped if not resolve_types(history)]
-
-    def _before_mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
-        self._require_user()
-        self._resolve_types()
-        complete(blueprint_of(model))
-
-    def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
-        blueprint = find_blueprint(model)
-        if blueprint is not None:
-            extend(blueprint)
-
-    def _before_create(self, target: MetaData, _connection: Connection, **_: Any) -> None:
-        models = [model for model in self._models if blueprint_of(model).history.table.metadata is target]
-        if models:
-            self._require_user()
-            self._resolve_types()
-        for model in models:
-            extend(blueprint_of(model))
-
-    @property
-    def _active(self) -> Configuration:
-        assert self._configuration is not None
-        return self._configuration
-
-    # -- recording, inside the flush's greenlet
-
-    def _before_flush(self, session: Session, _: object, __: object) -> None:
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is not None:
-            recorder.before_flush()
-
-    def _after_flush(self, session: Session, _: object) -> None:
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is not None and recorder.changes:
-            recorder.record_flush()
-
-    def _after_flush_postexec(self, session: Session, _: object) -> None:
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is not None:
-            recorder.flushed()
-
-    def _before_commit(self, session: Session) -> None:
-        if session.get_nested_transaction() is not None:
-            return
-        # The commit flushes only after this event; what it would write belongs to the transaction as well.
-        session.flush()
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is not None:
-            recorder.finish()
-
-    def _after_begin(self, _: Session, __: SessionTransaction, connection: Connection) -> None:
-        watch(connection)
-
-    def _after_soft_rollback(self, session: Session, transaction: SessionTransaction) -> None:
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is not None:
-            recorder.rolled_back(transaction)
-
-    def _after_transaction_create(self, session: Session, transaction: SessionTransaction) -> None:
-        recorder: Recorder | None = session.info.get(self)
-        if recorder is not None and transaction.nested:
-            recorder.ledgers.savepoint(transaction)
-
-    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            session.info.pop(self, None)
+    def _tracker(self, model: type) -> Tracker:
+        return Tracker(model, self._sessions.recorder)

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Update, event
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import TableHistory
+from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
-from async_continuum.record import FlushChanges, TableChanges, context_of, transaction_values
+from async_continuum.manager.watching import Watch
+from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
 from async_continuum.write import (
     Ledger,
     Ledgers,
@@ -28,31 +30,27 @@ from async_continuum.write import (
 class Recorder:
     """What one session has changed and written so far. Lives in ``session.info`` until its transaction ends."""
 
-    __slots__ = ("__weakref__", "_moved", "_seen", "_watched", "changes", "ledgers", "session", "signatures")
+    __slots__ = (
+        "__weakref__",
+        "_coverage",
+        "_moved",
+        "_seen",
+        "changes",
+        "ledgers",
+        "session",
+        "signatures",
+        "watch",
+    )
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, coverage: Coverage) -> None:
         self.session = session
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
+        self.watch = Watch(self.changes, coverage, self.record_doomed, self.record_flush)
+        self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
         self._moved: list[tuple[Any, int, int]] = []
-        self._watched: list[Connection] = []
-
-    def watch(self, connection: Connection) -> None:
-        """See the statement that takes rows away before it is sent: the ORM tells of objects one by one."""
-        if connection not in self._watched:
-            event.listen(connection, "before_execute", self._before_execute)
-            self._watched.append(connection)
-
-    def unwatch(self) -> None:
-        """Stop seeing statements; the flush is over."""
-        while self._watched:
-            event.remove(self._watched.pop(), "before_execute", self._before_execute)
-
-    def _before_execute(self, connection: Connection, statement: Any, *_: Any) -> None:
-        if isinstance(statement, (Delete, Update)) and self.changes.has_doomed():
-            self.record_doomed(connection)
 
     def before_flush(self) -> None:
         """Send changes of the transaction's own row now: in the flush it may move to a later id."""
@@ -61,27 +59,45 @@ class Recorder:
                 send_changes(self.session, connection, transaction_class, ledger.transaction_id)
 
     def record_doomed(self, connection: Connection) -> None:
-        """Version the rows that the statement to come takes away, while they are there."""
-        for changes in list(self.changes.take_doomed(connection)):
+        """Version the rows that the statement to come takes away, and what the database takes away with them."""
+        waiting = list(self.changes.take_doomed(connection))
+        for changes in waiting:
             place, ledger = self._begin(changes)
             again = changes.history in self._seen[place]
             self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+            for cascade in self._coverage.cascades_from(changes.history):
+                if cascade.on_update if changes.moved else cascade.on_delete:
+                    keys = children(connection, cascade, changes.gone, lock=True)
+                    waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
 
     def record_flush(self) -> None:
-        """Version what the flush has written."""
-        self.unwatch()
+        """Version what the flush has written, and what the database has changed in consequence."""
+        self.watch.flushing = False
+        if not self._coverage.links:
+            self.watch.end()
+        arrived: dict[TableHistory, tuple[Key, ...]] = {}
         for changes in self.changes.take():
-            if not changes.live and not changes.gone:
-                continue
-            place, ledger = self._begin(changes)
-            target = self._target(changes)
-            again = changes.moved or changes.history in self._seen[place]
-            if changes.live:
-                ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
-            if again:
-                keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
-                self._put(place, ledger, settle(target, ledger, keys))
+            if changes.live or changes.gone:
+                self._record(changes)
+            arrived[changes.history] = tuple(changes.fresh)
+        for connection, cascade in self.changes.take_moved():
+            keys = children(connection, cascade, arrived.get(cascade.parent, ()), lock=False)
+            arrived[cascade.history] = keys
+            if keys:
+                self._record(
+                    TableChanges(connection, cascade.child, cascade.history, keys, frozenset(keys), moved=True)
+                )
         self._seen = {}
+
+    def _record(self, changes: TableChanges) -> None:
+        place, ledger = self._begin(changes)
+        target = self._target(changes)
+        again = changes.moved or changes.history in self._seen[place]
+        if changes.live:
+            ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
+        if again:
+            keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
+            self._put(place, ledger, settle(target, ledger, keys))
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
@@ -121,9 +137,9 @@ class Recorder:
         assert ledger.transaction_id is not None
         return ledger.transaction_id
 
-    def rolled_back(self, transaction: SessionTransaction) -> None:
+    def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Forget what a rollback has undone."""
-        self.unwatch()
+        self.watch.flushing = False
         self.changes.clear()
         self._seen = {}
         self._moved = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event
@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
-from async_continuum.build import Blueprint, TableHistory, blueprint_of, blueprints_of, find_blueprint
+from async_continuum.build import blueprint_of, blueprints_of, find_blueprint
 from async_continuum.declare import GlobalOptions, Settings, read_options
 from async_continuum.errors import ImproperlyConfigured
-from async_continuum.maintain import Discrepancy, backfill_table, vacuum_table, verify_model
-from async_continuum.manager.manager import Configuration, VersioningManager
+from async_continuum.manager.intake import Configuration
+from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.scope import mapper_scope, session_scope
 from async_continuum.manager.signature import Signature
 from async_continuum.model import Versioned
@@ -124,6 +124,10 @@ def _transaction_class(session: Session, model: type | None) -> tuple[Versioning
     if model is not None:
         return get_versioning_manager(model), blueprint_of(model).transaction_class
     found = [(manager, cls) for manager in _active if manager.covers(session) for cls in manager.transaction_classes]
+    if len(found) > 1:
+        # Where several might, what this session has recorded, or holds, says whose it is.
+        at_work = [each for each in found if _is_at_work(session, *each)]
+        found = at_work if len(at_work) == 1 else found
     if len(found) != 1:
         raise ImproperlyConfigured(
             "no manager records this session: call make_versioned() first."
@@ -133,77 +137,14 @@ def _transaction_class(session: Session, model: type | None) -> tuple[Versioning
     return found[0]
 
 
-async def vacuum(session: AsyncSession, *models: type) -> int:
-    """Delete the versions that are stored exactly as their predecessors; returns how many. A, B, A stays.
-
-    A transaction of which nothing is left goes too. Three statements for each model. Without ``models``, every one
-    that this session records. Raises `ClassNotVersioned`.
-    """
-    source = require_async(session)
-
-    def run(sync: Session) -> int:
-        sync.flush()
-        return sum(
-            vacuum_table(_connection(sync, blueprint), history, blueprint.transaction_table, _signed_with(blueprint))
-            for blueprint in _blueprints(sync, models)
-            for history in blueprint.histories
-        )
-
-    return await source.run_sync(run)
+def _is_at_work(session: Session, manager: VersioningManager, transaction_class: type[TransactionBase]) -> bool:
+    recorder = manager.recorder(session)
+    if recorder is not None and any(cls is transaction_class for (_, cls), _ in recorder.ledgers):
+        return True
+    signed = tuple(blueprint.model for blueprint in blueprints_of(transaction_class))
+    return any(isinstance(instance, signed) for instance in session)
 
 
-async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) -> int:
-    """Give an INSERT version to every live row whose newest version is missing or a DELETE; returns how many.
-
-    In statements of ``batch`` rows, at the session's transaction; idempotent. Without ``models``, every one
-    that this session records. Raises `ClassNotVersioned`.
-    """
-    source = require_async(session)
-
-    def run(sync: Session) -> int:
-        sync.flush()
-        total = 0
-        for blueprint in _blueprints(sync, models):
-            recorder = get_versioning_manager(blueprint.model).recorder(sync)
-            if recorder is None:
-                raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
-            place = (_connection(sync, blueprint), blueprint.transaction_class)
-            made = backfill_table(place[0], blueprint.history, recorder.sign(place), batch=batch)
-            recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(blueprint.history, rows=made))
-            total += made
-        return total
-
-    return await source.run_sync(run)
-
-
-async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
-    """List what history does not account for; empty where nothing went unrecorded.
-
-    Four statements for each model. Without ``models``, every one that this session records.
-
-    Raises `ClassNotVersioned`.
-    """
-    source = require_async(session)
-
-    def run(sync: Session) -> list[Discrepancy]:
-        sync.flush()
-        return [
-            discrepancy
-            for blueprint in _blueprints(sync, models)
-            for discrepancy in verify_model(_connection(sync, blueprint), blueprint)
-        ]
-
-    return await source.run_sync(run)
-
-
-def _signed_with(blueprint: Blueprint) -> list[TableHistory]:
-    return [history for each in blueprints_of(blueprint.transaction_class) for history in each.histories]
-
-
-def _connection(session: Session, blueprint: Blueprint) -> Any:
-    return session.connection(bind_arguments={"mapper": blueprint.model.__mapper__})  # type: ignore[attr-defined]
-
-
-def _blueprints(session: Session, models: Iterable[type]) -> list[Blueprint]:
-    chosen = list(models) or [model for manager in _active if manager.covers(session) for model in manager.models]
-    return [blueprint_of(model) for model in chosen]
+def active_managers(session: Session) -> list[VersioningManager]:
+    """List the managers that record a session."""
+    return [manager for manager in _active if manager.covers(session)]

@@ -37,7 +37,10 @@ class Tracker:
     def before_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
         """Note a row that is about to move to another key."""
         if key_will_change(state, blueprint_of(self._model)):
-            self._will_go(connection, state)
+            recorder = self._recorder_of(state)
+            if recorder is not None and state.key is not None:
+                recorder.watch.begin(connection)
+                recorder.changes.will_move(connection, blueprint_of(self._model), state.key[1])
         return EXT_CONTINUE
 
     def after_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
@@ -59,7 +62,7 @@ class Tracker:
             and state.key is not None
             and recorder.changes.will_go(connection, blueprint_of(self._model), state.key[1])
         ):
-            recorder.watch(connection)
+            recorder.watch.begin(connection)
 
     def _recorder_of(self, state: InstanceState[Any]) -> Recorder | None:
         session = state.session

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
 
 from async_continuum import read, revert
+from async_continuum.build import find_blueprint, relate
 from async_continuum.operation import Change, Operation
+from async_continuum.revert import RevertPlan
 
 M = TypeVar("M")
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
 
-    class _OpenAttributes(type):
-        """The model's own attributes are on the version class too, and no type checker can know them."""
 
-        def __getattr__(cls, name: str) -> Any: ...
+class _OpenAttributes(type):
+    """The model's own attributes are on the version class too, and no type checker can know them.
 
-else:
-    _OpenAttributes = type
+    Relations come with the configuration of mappers: what is asked for before begins it, as a query would.
+    """
+
+    def __getattr__(cls, name: str) -> Any:
+        blueprint = None if name.startswith("_") else find_blueprint(cls)
+        mapper: Any = None if blueprint is None else inspect(blueprint.model, raiseerr=False)
+        if blueprint is not None and mapper is not None:
+            if not mapper.configured:
+                mapper.registry.configure(cascade=True)
+            if mapper.configured:
+                relate(blueprint)
+            if any(name in vars(base) for base in cls.__mro__):
+                return getattr(cls, name)
+        raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
 
 
 class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
@@ -69,13 +83,19 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         """
         return await read.diff(self, other)
 
-    async def revert(self, session: AsyncSession) -> M | None:
+    async def revert(self, session: AsyncSession, *, relations: Sequence[str] = ()) -> M | None:
         """Make the entity what it was then, in ``session``; not committed.
 
-        Gives the live object, brought back under its old key if it was deleted; None if this version is a DELETE: the
-        entity is deleted. Raises `RevertError`, before anything is touched.
+        With ``relations``, paths such as ``"tags"`` and ``"tags.category"``, what was related then is related again:
+        brought back where it was deleted, unlinked where it came later (deleted where the relation is delete-orphan).
+        These are flushed, in a savepoint. Gives the live object, brought back under its old key if it was deleted; None
+        if this version is a DELETE: the entity is deleted. Raises `RevertError`, and then nothing is changed.
         """
-        return cast("M | None", await revert.revert(self, session))
+        return cast("M | None", await revert.revert(self, session, relations))
+
+    async def plan_revert(self, session: AsyncSession, *, relations: Sequence[str] = ()) -> RevertPlan:
+        """Say what `revert` would insert, update, delete, link and unlink, and touch nothing. Raises `RevertError`."""
+        return await revert.plan_revert(self, session, relations)
 
     def __repr__(self) -> str:
         state = inspect(self)

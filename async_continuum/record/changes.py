@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
-from async_continuum.build import Blueprint, TableHistory, key_after_flush
+from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, key_after_flush
 
 Key = tuple[Any, ...]
 
@@ -19,7 +19,7 @@ class TableChanges:
     """What one flush did to one table. Lives until its versions are written."""
 
     connection: Connection
-    blueprint: Blueprint
+    blueprint: Blueprint | LinkBlueprint
     history: TableHistory
     live: tuple[Key, ...] = ()
     """Keys under which a row was written."""
@@ -37,15 +37,27 @@ class _ModelChanges:
     updated: list[InstanceState[Any]] = field(default_factory=list)
     doomed: list[Key] = field(default_factory=list)
     gone: list[Key] = field(default_factory=list)
+    moving: list[Key] = field(default_factory=list)
+    linked: list[Key] = field(default_factory=list)
+    touched: list[Key] = field(default_factory=list)
+    uncertain: bool = False
+
+    def going(self, keys: Iterable[Key]) -> tuple[Key, ...]:
+        """Note rows as gone, and give those that were not noted before: the database may be ahead of the ORM."""
+        known = set(self.gone)
+        going = tuple(dict.fromkeys(key for key in keys if key not in known))
+        self.gone.extend(going)
+        return going
 
 
 class FlushChanges:
     """What the running flush of one session has changed so far. Emptied by the end of the flush, however it ends."""
 
-    __slots__ = ("_models",)
+    __slots__ = ("_models", "_moved")
 
     def __init__(self) -> None:
-        self._models: dict[tuple[Connection, Blueprint], _ModelChanges] = {}
+        self._moved: list[tuple[Connection, Cascade]] = []
+        self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], _ModelChanges] = {}
 
     def __bool__(self) -> bool:
         return bool(self._models)
@@ -58,45 +70,88 @@ class FlushChanges:
         """Note an object that was saved; whether its row has changed is seen when the flush is over."""
         self._of(connection, blueprint).updated.append(state)
 
-    def will_go(self, connection: Connection, blueprint: Blueprint, key: Key) -> bool:
-        """Note a row that the next statement on its table deletes, or moves; says whether it is the first to wait."""
+    def linked(self, connection: Connection, link: LinkBlueprint, keys: Iterable[Key]) -> None:
+        """Note links that were made, or changed in their other columns."""
+        self._of(connection, link).linked.extend(keys)
+
+    def will_go(self, connection: Connection, blueprint: Blueprint | LinkBlueprint, key: Key) -> bool:
+        """Note a row that the next statement on its table deletes; says whether it is the first to wait."""
         doomed = self._of(connection, blueprint).doomed
         doomed.append(key)
         return len(doomed) == 1
 
+    def will_move(self, connection: Connection, blueprint: Blueprint, key: Key) -> bool:
+        """Note a row that the next statement on its table moves to another key."""
+        moving = self._of(connection, blueprint).moving
+        moving.append(key)
+        return len(moving) == 1
+
     def take_doomed(self, connection: Connection) -> Iterator[TableChanges]:
         """Give the rows that are about to go, each once: they must be taken while they are there."""
         for (conn, blueprint), model in self._models.items():
-            if conn is connection and model.doomed:
-                keys, model.doomed = tuple(model.doomed), []
-                model.gone.extend(keys)
-                for history in blueprint.histories:
-                    yield TableChanges(connection, blueprint, history, gone=keys)
+            if conn is not connection:
+                continue
+            for waiting, moved in ((model.doomed, False), (model.moving, True)):
+                keys = model.going(waiting)
+                waiting.clear()
+                if keys:
+                    for history in blueprint.histories:
+                        yield TableChanges(connection, blueprint, history, gone=keys, moved=moved)
+
+    def cascaded(
+        self, connection: Connection, cascade: Cascade, keys: Iterable[Key], *, moved: bool
+    ) -> Iterator[TableChanges]:
+        """Note what the database is about to do by itself to rows that refer; give those of them that go."""
+        model = self._of(connection, cascade.child)
+        rule = cascade.on_update if moved else cascade.on_delete
+        if (rule == "CASCADE" and not moved) or cascade.moves_key:
+            going = model.going(keys)
+            # Whether it really does so is its affair (SQLite asks a PRAGMA): what is still there is seen afterwards.
+            model.touched.extend(going)
+            model.uncertain = model.uncertain or bool(going)
+            if going:
+                if moved:
+                    self._moved.append((connection, cascade))
+                yield TableChanges(connection, cascade.child, cascade.history, gone=going, moved=moved)
+        else:
+            model.touched.extend(keys)
+
+    def take_moved(self) -> list[tuple[Connection, Cascade]]:
+        """Give the foreign keys by which rows have followed their parents to other keys, parents first."""
+        moved, self._moved = self._moved, []
+        return moved
 
     def has_doomed(self) -> bool:
         """Say whether rows are about to go."""
-        return any(model.doomed for model in self._models.values())
+        return any(model.doomed or model.moving for model in self._models.values())
 
     def take(self) -> Iterator[TableChanges]:
         """Give what the flush did, table by table, and forget it."""
         models, self._models = self._models, {}
         for (connection, blueprint), model in models.items():
+            if isinstance(blueprint, LinkBlueprint):
+                linked = frozenset(model.linked)
+                live = tuple(dict.fromkeys((*model.linked, *model.touched)))
+                moved = model.uncertain or not linked.isdisjoint(model.gone)
+                yield TableChanges(connection, blueprint, blueprint.history, live, linked, tuple(model.gone), moved)
+                continue
             inserted = [key_after_flush(state, blueprint.key) for state in model.inserted]
             # Not before: post_update changes rows after the last event of their objects.
             touched = [state for state in model.updated if is_touched(state, blueprint.columns)]
             updated = [(state, key_after_flush(state, blueprint.key)) for state in touched]
             # A row that moved to another key is new under that key.
             fresh = inserted + [key for state, key in updated if state.key is not None and key != state.key[1]]
-            live = tuple(dict.fromkeys((*fresh, *(key for _, key in updated))))
-            gone, moved = tuple(model.gone), len(fresh) > len(inserted)
+            live = tuple(dict.fromkeys((*fresh, *(key for _, key in updated), *model.touched)))
+            gone, moved = tuple(model.gone), model.uncertain or len(fresh) > len(inserted)
             for history in blueprint.histories:
                 yield TableChanges(connection, blueprint, history, live, frozenset(fresh), gone, moved)
 
     def clear(self) -> None:
         """Forget everything: the flush has failed."""
         self._models = {}
+        self._moved = []
 
-    def _of(self, connection: Connection, blueprint: Blueprint) -> _ModelChanges:
+    def _of(self, connection: Connection, blueprint: Blueprint | LinkBlueprint) -> _ModelChanges:
         place = (connection, blueprint)
         model = self._models.get(place)
         if model is None:

@@ -133,10 +133,10 @@ class versioning_disabled(_Scope):
         _disabled.set(_disabled.get().outer or _Disabled())
 
 
-def is_disabled(model: type) -> bool:
-    """Say whether the running task records changes of this model."""
+def is_disabled(model: type | None) -> bool:
+    """Say whether the running task records no changes of this model; without one, of any."""
     disabled = _disabled.get().models
-    return disabled is None or (bool(disabled) and not disabled.isdisjoint(model.__mro__))
+    return disabled is None or (bool(disabled) and model is not None and not disabled.isdisjoint(model.__mro__))
 
 
 def set_context(

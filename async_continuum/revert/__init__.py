@@ -1,5 +1,6 @@
-"""Reverted: an entity becomes again what a version says it was."""
+"""Reverted: an entity, and its relations, become again what a version says they were."""
 
-from async_continuum.revert.apply import revert
+from async_continuum.revert.apply import plan_revert, revert
+from async_continuum.revert.plan import RevertPlan
 
-__all__ = ["revert"]
+__all__ = ["RevertPlan", "plan_revert", "revert"]

@@ -1,49 +1,96 @@
-"""Take a version back: make the live object what it was then, changed but not committed."""
+"""Take a version back: make the live objects what they were then, changed but not committed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
-from sqlalchemy import inspect, null, select
+from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import flag_modified, set_attribute
+from sqlalchemy.orm.attributes import set_attribute
+from sqlalchemy.orm.collections import collection_adapter
 
 from async_continuum.build import Blueprint, blueprint_of
-from async_continuum.errors import RevertError
+from async_continuum.errors import RevertError, VersioningError
 from async_continuum.operation import Operation
-from async_continuum.read import require_async, same_stored
+from async_continuum.read import require_async
 from async_continuum.revert.identity import has_generated_always, overriding_identity
-from async_continuum.revert.values import copied, is_settable, missing_column
+from async_continuum.revert.objects import born_again, set_back, settable
+from async_continuum.revert.paths import read_paths
+from async_continuum.revert.plan import Entity, RevertPlan, make_plan
+from async_continuum.revert.survey import Survey, key_of
+from async_continuum.revert.values import missing_column
 
 
-async def revert(version: Any, session: AsyncSession) -> Any | None:
-    """Make the entity of ``version`` what it was then, in ``session``; give the live object, or None if it was none.
+async def revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> Any | None:
+    """Make the entity of ``version``, and its relations, what they were then; give the live object, or None.
 
-    Raises `RevertError`, before anything is touched.
+    Raises `RevertError`, and then nothing is changed.
     """
+    survey, plan, root = await _prepare(version, session, relations)
+    if root is None:
+        for entity in plan.deleted:
+            await survey.session.delete(survey.live[entity])
+        return None
+    if not relations:
+        await _apply(survey, plan)
+        return survey.live[root]
+    try:
+        async with survey.session.begin_nested():
+            await _apply(survey, plan)
+            await survey.session.flush()
+    except VersioningError:
+        raise
+    except (SQLAlchemyError, AssertionError) as error:
+        raise RevertError(
+            f"the database refuses it: {getattr(error, 'orig', None) or error}.", version=version
+        ) from error
+    return survey.live[root]
+
+
+async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> RevertPlan:
+    """Say what `revert` would do, and touch nothing. Raises `RevertError` where it would, before anything is sent."""
+    return (await _prepare(version, session, relations))[1]
+
+
+async def _prepare(
+    version: Any, session: AsyncSession, relations: Sequence[str]
+) -> tuple[Survey, RevertPlan, Entity | None]:
     source = require_async(session)
     blueprint = blueprint_of(version)
+    tree = read_paths(version, blueprint, relations)
     stored = await _stored(version, blueprint, source)
+    survey = Survey(source, getattr(stored, blueprint.begins))
+    root = Entity(blueprint.model, key_of(stored, blueprint))
     model: Any = blueprint.model
-    live = await source.get(model, tuple(getattr(stored, name) for name in blueprint.key))
+    live = await source.get(model, root.key)
     if getattr(stored, blueprint.operation) is Operation.DELETE:
         if live is not None:
-            await source.delete(live)
-        return None
-    if live is None:
-        return await _bring_back(version, stored, blueprint, source)
-    if live in source.deleted:
-        # Not flushed yet: adding it takes the deletion back.
-        source.add(live)
-    await _set_back(live, stored, blueprint, source)
-    return live
+            survey.live[root] = live
+            survey.found.deleted.append(root)
+        return survey, make_plan(survey.found), None
+    if live is not None:
+        if live in source.deleted:
+            # Not flushed yet: adding it takes the deletion back.
+            source.add(live)
+        unloaded = inspect(live).unloaded.intersection(settable(blueprint))
+        if unloaded:
+            await source.refresh(live, attribute_names=sorted(unloaded))
+        survey.live[root] = live
+    await survey.visit([stored], blueprint, tree)
+    plan = make_plan(survey.found)
+    for entity in plan.inserted:
+        _require_complete(version, entity)
+    return survey, plan, root
 
 
 async def _stored(version: Any, blueprint: Blueprint, source: AsyncSession) -> Any:
     # A version that is detached or lives in another session is left alone; what is not loaded is read in ours.
     state = inspect(version)
-    if not {*blueprint.attributes, blueprint.operation} & set(state.unloaded):
+    if not {*blueprint.attributes, blueprint.operation, blueprint.begins} & set(state.unloaded):
         return version
     found = await source.get(blueprint.version_class, state.identity, populate_existing=True)
     if found is None:
@@ -51,65 +98,63 @@ async def _stored(version: Any, blueprint: Blueprint, source: AsyncSession) -> A
     return found
 
 
-async def _set_back(live: Any, stored: Any, blueprint: Blueprint, source: AsyncSession) -> None:
-    mapper: Mapper[Any] = inspect(blueprint.model)
-    names = [name for name in blueprint.attributes if name not in blueprint.key and is_settable(name, mapper)]
-    unloaded = inspect(live).unloaded.intersection(names)
-    if unloaded:
-        await source.refresh(live, attribute_names=sorted(unloaded))
-    for name in names:
-        value, column = getattr(stored, name), mapper.columns[name]
-        present = getattr(live, name)
-        if same_stored(present, value, column.type):
-            continue
-        if present is not None and value is not None and column.type.compare_values(present, value):
-            # Equal to Python and stored differently, as 1.0 and 1.00 are: the ORM would not send it.
-            flag_modified(live, name)
-        set_attribute(live, name, copied(value))
-
-
-async def _bring_back(version: Any, stored: Any, blueprint: Blueprint, source: AsyncSession) -> Any:
-    mapper: Mapper[Any] = inspect(blueprint.model)
-    missing = missing_column(blueprint)
+def _require_complete(version: Any, entity: Entity) -> None:
+    missing = missing_column(blueprint_of(entity.model))
     if missing is not None:
-        key = tuple(getattr(stored, name) for name in blueprint.key)
+        column: Any = inspect(entity.model).columns[missing]
         raise RevertError(
-            f"{blueprint.model.__name__} {key[0] if len(key) == 1 else key!r} is gone, and its column "
-            f"{mapper.columns[missing].name!r} is excluded from history but must not be NULL: there is no value to "
-            "bring back.",
+            f"{entity} is gone, and its column {column.name!r} is excluded from history but must not be NULL: "
+            "there is no value to bring back.",
             version=version,
             path=missing,
         )
-    # As the ORM's own loading does it: the object existed before, so its __init__ has nothing to say.
-    live = mapper.class_manager.new_instance()
-    in_sql: dict[str, Any] = {}
-    for name in blueprint.attributes:
-        column = mapper.columns[name]
-        if name not in blueprint.key and not is_settable(name, mapper):
-            continue
-        value = getattr(stored, name)
-        if value is None and (column.default is not None or column.server_default is not None):
-            # The ORM takes None on an INSERT for "not set", and would store the default.
-            in_sql[name] = null()
-        elif value is None and column.type.should_evaluate_none:
-            # NULL and the JSON value null are both None to Python: what is stored is copied on the server.
-            in_sql[name] = _in_sql(stored, name, blueprint)
-        else:
-            set_attribute(live, name, copied(value))
-    # Past the events of the attributes: a mutable type would refuse SQL.
-    inspect(live).dict.update(in_sql)
-    source.add(live)
-    if in_sql or has_generated_always(mapper):
-        # Flushed at once, where the object would hold SQL until then, or where the INSERT needs a word of its own.
-        async with overriding_identity(source, mapper):
-            await source.flush()
-        unloaded = inspect(live).unloaded.intersection(in_sql)
+
+
+async def _apply(survey: Survey, plan: RevertPlan) -> None:
+    for entity in plan.updated:
+        set_back(survey.live[entity], survey.stored[entity], blueprint_of(entity.model))
+    waiting = {}
+    for entity in plan.inserted:
+        live, in_sql = born_again(survey.stored[entity], blueprint_of(entity.model))
+        survey.live[entity] = live
+        survey.session.add(live)
+        if in_sql or has_generated_always(inspect(entity.model)):
+            waiting[entity] = in_sql
+    for relation in survey.found.relations:
+        _relink(survey, relation.parent, relation.name, linked=relation.linked, unlinked=relation.unlinked)
+    if waiting:
+        await _flush(survey.session, waiting, survey)
+
+
+async def _flush(session: AsyncSession, waiting: dict[Entity, list[str]], survey: Survey) -> None:
+    # At once, where an object would hold SQL until then, or where the INSERT needs a word of its own.
+    async with AsyncExitStack() as stack:
+        for model in {entity.model for entity in waiting}:
+            mapper: Mapper[Any] = inspect(model)
+            await stack.enter_async_context(overriding_identity(session, mapper))
+        await session.flush()
+    for entity, names in waiting.items():
+        unloaded = inspect(survey.live[entity]).unloaded.intersection(names)
         if unloaded:
-            await source.refresh(live, attribute_names=sorted(unloaded))
-    return live
+            await session.refresh(survey.live[entity], attribute_names=sorted(unloaded))
 
 
-def _in_sql(stored: Any, name: str, blueprint: Blueprint) -> Any:
-    version_class = blueprint.version_class
-    same = [getattr(version_class, each) == getattr(stored, each) for each in (*blueprint.key, blueprint.begins)]
-    return select(inspect(version_class).columns[name]).where(*same).scalar_subquery()
+def _relink(survey: Survey, parent: Entity, name: str, *, linked: Sequence[Entity], unlinked: Sequence[Entity]) -> None:
+    if not linked and not unlinked:
+        return
+    instance = survey.live[parent]
+    prop: Any = inspect(parent.model).relationships[name]
+    if not prop.uselist:
+        set_attribute(instance, name, survey.live[linked[0]] if linked else None)
+    elif prop.lazy in ("dynamic", "write_only"):
+        collection = getattr(instance, name)
+        for target in unlinked:
+            collection.remove(survey.live[target])
+        for target in linked:
+            (collection.add if prop.lazy == "write_only" else collection.append)(survey.live[target])
+    else:
+        adapter: Any = collection_adapter(getattr(instance, name))
+        for target in unlinked:
+            adapter.remove_with_event(survey.live[target])
+        for target in linked:
+            adapter.append_with_event(survey.live[target])

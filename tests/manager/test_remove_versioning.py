@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import String, select
 from sqlalchemy.event import registry
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from async_continuum import (
     ClassNotVersioned,
@@ -60,7 +60,7 @@ def test_as_many_listeners_as_before_are_left(manager: VersioningManager, config
     before = listeners()
     make_versioned(mapper=Base, manager=manager, user_cls=None)
     if configured:
-        configure_mappers()
+        Base.registry.configure()  # not every registry of the process: other models would listen from here on
     assert listeners() > before
     remove_versioning(manager=manager)
     assert listeners() == before
@@ -75,7 +75,7 @@ def test_models_declared_in_between_leave_no_listener_either(manager: Versioning
         __tablename__ = "article"
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    configure_mappers()
+    Base.registry.configure()
     Article.name = mapped_column(String(50))
     remove_versioning(manager=manager)
     del Article, Base
@@ -104,7 +104,7 @@ async def test_as_many_listeners_as_before_are_left_after_work(manager: Versioni
     remove_versioning(manager=manager)
     removed = listeners()
     make_versioned(mapper=Base, manager=manager, user_cls=None)
-    configure_mappers()
+    Base.registry.configure()
     remove_versioning(manager=manager)
     assert removed < working
     assert listeners() == removed
@@ -114,7 +114,7 @@ def test_tables_and_attributes_are_gone(manager: VersioningManager) -> None:
     Base, Article, Note = _magazine()
     before = {model: dict(vars(model)) for model in (Article, Note)}
     make_versioned(mapper=Base, manager=manager, user_cls=None)
-    configure_mappers()
+    Base.registry.configure()
     assert hasattr(Note, "awaitable_versions")
     remove_versioning(manager=manager)
     assert set(Base.metadata.tables) == {"article", "note"}
@@ -132,7 +132,7 @@ def test_version_classes_are_mapped_no_longer(manager: VersioningManager) -> Non
     Base, Article, _ = _magazine()
     before = {mapper.class_.__name__ for mapper in Base.registry.mappers}
     make_versioned(mapper=Base, manager=manager, user_cls=None)
-    configure_mappers()
+    Base.registry.configure()
     remove_versioning(manager=manager)
     assert {mapper.class_.__name__ for mapper in Base.registry.mappers} == before
     assert Article.__mapper__.relationships.keys() == []
@@ -141,7 +141,7 @@ def test_version_classes_are_mapped_no_longer(manager: VersioningManager) -> Non
 async def test_it_can_be_made_again_with_other_options(manager: VersioningManager, database: Databases) -> None:
     Base, Article, _ = _magazine()
     make_versioned(mapper=Base, manager=manager, user_cls=None)
-    configure_mappers()
+    Base.registry.configure()
     old = version_class(Article)
     remove_versioning(manager=manager)
     make_versioned(mapper=Base, manager=manager, user_cls=None, options={"table_name": "%s_history"})

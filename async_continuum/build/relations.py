@@ -1,0 +1,242 @@
+"""Give a version class the relations of its model, each to what was alive at the version's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Column, Table, and_, inspect, literal, or_, select
+from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote
+from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
+
+from async_continuum.build.blueprint import Blueprint, blueprint_of, find_blueprint, find_history
+from async_continuum.build.table import TableHistory, ends_of
+from async_continuum.build.version_class import Unavailable
+from async_continuum.operation import Operation
+
+Place = Callable[[Column[Any]], ColumnElement[Any] | None]
+"""Where a column of the present stands in the past; None where history does not hold it."""
+
+
+class _NotKept(Exception):
+    """A relation depends on a column that history excludes."""
+
+
+def relate(blueprint: Blueprint) -> None:
+    """Add to the version class every relation of the model that it has not yet; mappers are being configured."""
+    if blueprint.version_class is None:
+        return
+    mapper: Mapper[Any] = inspect(blueprint.model)
+    version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    _compose(blueprint)
+    excluded = blueprint.settings.exclude - blueprint.settings.include
+    for name, prop in mapper.relationships.items():
+        if version_mapper.has_property(name) or isinstance(vars(blueprint.version_class).get(name), Unavailable):
+            continue
+        if name in excluded:
+            setattr(blueprint.version_class, name, Unavailable(name, "the option 'exclude' names it."))
+            continue
+        try:
+            version_mapper.add_property(name, _past(prop, blueprint))
+        except _NotKept as reason:
+            setattr(
+                blueprint.version_class, name, Unavailable(name, f"it depends on {reason}, which history excludes.")
+            )
+
+
+def _compose(blueprint: Blueprint) -> None:
+    """Add the composites of the model whose columns history holds."""
+    version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    composites: Any = inspect(blueprint.model).composites
+    for name, prop in composites.items():
+        parts = [part.key for part in prop.props]
+        if not version_mapper.has_property(name) and set(parts) <= set(blueprint.attributes):
+            version_mapper.add_property(name, composite(prop.composite_class, *parts))
+
+
+def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
+    local = _moved(blueprint.history)
+    target = find_blueprint(prop.mapper.class_)
+    target = None if target is None or target.version_class is None else target
+    begins = blueprint.history.version_table.c[blueprint.begins]
+    to = _moved(target.history) if target else _stays(prop.mapper.local_table)
+    arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist}
+    if prop.secondary is not None:
+        links = _links(prop, target)
+        arguments["secondary"] = links.rows
+        arguments["primaryjoin"] = and_(
+            _adapted(prop.primaryjoin, local, links.moved, foreign_to=links.moved),
+            *(held(links.rows, name, begins) for name in links.lifetimes),
+        )
+        arguments["secondaryjoin"] = links.to_target
+        ordered = _either(to, links.moved)
+    else:
+        arguments["primaryjoin"] = _adapted(prop.primaryjoin, local, to)
+        if target is not None:
+            arguments["primaryjoin"] = and_(arguments["primaryjoin"], alive(target.history, begins))
+        ordered = to
+    if prop.order_by:
+        arguments["order_by"] = [_adapted(clause, ordered, ordered) for clause in prop.order_by]
+    if prop.collection_class is not None:
+        arguments["collection_class"] = prop.collection_class
+    return relationship(target.version_class if target else prop.mapper.class_, **arguments)
+
+
+class _Links:
+    """The link rows of the past, each with the version of its target, as one selectable."""
+
+    def __init__(self, rows: FromClause, moved: Place, to_target: ColumnElement[bool], lifetimes: list[str]) -> None:
+        self.rows = rows
+        self.moved = moved
+        self.to_target = to_target
+        self.lifetimes = lifetimes
+
+
+def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
+    """Join an association's versions to those of its target, so that any loader can go over it."""
+    secondary: Any = prop.secondary
+    history = find_history(secondary) if isinstance(secondary, Table) else None
+    source: Any = secondary if history is None else history.version_table
+    link = _stays(secondary) if history is None else _moved(history)
+    columns = [column.label(f"link_{column.key}") for column in _kept(secondary, history, source)]
+    lifetimes, joined = [], source
+    if history is not None:
+        columns += _lifetime("link", history, source)
+        lifetimes.append("link")
+    if target is not None:
+        versions = target.history.version_table.alias("target")
+        joined = source.join(versions, _adapted(prop.secondaryjoin, link, _moved(target.history, versions), plain=True))
+        columns += [versions.c[name].label(f"target_{name}") for name in target.history.key]
+        columns += _lifetime("target", target.history, versions)
+        lifetimes.append("target")
+    wanted = []
+    if history is not None:
+        wanted.append(source.c[history.operation] != Operation.DELETE)
+    if target is not None:
+        wanted.append(versions.c[target.history.operation] != Operation.DELETE)
+    rows = select(*columns).select_from(joined).where(*wanted).subquery()
+
+    def moved(column: Column[Any]) -> ColumnElement[Any] | None:
+        return rows.c.get(f"link_{column.key}") if column.table is secondary else None
+
+    if target is None:
+        to_target = _adapted(prop.secondaryjoin, moved, _stays(prop.mapper.local_table), foreign_to=moved)
+    else:
+        now = target.history.version_table
+        pairs = [foreign(rows.c[f"target_{name}"]) == now.c[name] for name in target.history.key]
+        to_target = and_(*pairs, foreign(rows.c["target_begins"]) == now.c[target.history.begins])
+    return _Links(rows, moved, to_target, lifetimes)
+
+
+def _kept(secondary: FromClause, history: TableHistory | None, source: FromClause) -> list[Any]:
+    return list(secondary.c) if history is None else [source.c[name] for name in history.columns]
+
+
+def _lifetime(name: str, history: TableHistory, versions: FromClause) -> list[Any]:
+    return [
+        versions.c[history.begins].label(f"{name}_begins"),
+        ends_of(history, versions).label(f"{name}_ends"),
+    ]
+
+
+def held(rows: FromClause, name: str, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Restrict link rows to those whose link, or target, held at a transaction."""
+    begins, ends = rows.c[f"{name}_begins"], rows.c[f"{name}_ends"]
+    return and_(begins <= at, or_(ends.is_(None), ends > at))
+
+
+def alive(history: TableHistory, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Restrict the remote side of a relation to the versions that were alive at a transaction."""
+    versions = history.version_table
+    begins, operation = remote(versions.c[history.begins]), remote(versions.c[history.operation])
+    if history.ends is not None:
+        ends: Any = remote(versions.c[history.ends])
+        not_ended = or_(ends.is_(None), ends > at)
+    else:
+        ends = ends_of(history, versions)
+        not_ended = or_(ends.is_(None), ends > at)
+    return and_(begins <= at, not_ended, operation != Operation.DELETE)
+
+
+def _moved(history: TableHistory, versions: FromClause | None = None) -> Place:
+    rows = history.version_table if versions is None else versions
+
+    def place(column: Column[Any]) -> ColumnElement[Any] | None:
+        if column.table is not history.table:
+            return None
+        if column.key not in history.columns:
+            raise _NotKept(f"{history.table.name}.{column.name}")
+        return rows.c[column.key]
+
+    return place
+
+
+def _stays(table: FromClause) -> Place:
+    return lambda column: column if column.table is table else None
+
+
+def _either(*places: Place) -> Place:
+    def place(column: Column[Any]) -> ColumnElement[Any] | None:
+        return next((found for found in (each(column) for each in places) if found is not None), None)
+
+    return place
+
+
+def _adapted(clause: Any, local: Place, to: Place, *, foreign_to: Place | None = None, plain: bool = False) -> Any:
+    """Move a join condition into the past, side by side, with the annotations that say which side is which."""
+
+    def move(element: ClauseElement, **_: Any) -> ClauseElement | None:
+        if not isinstance(element, Column):
+            return None
+        # Private, for want of a public way to read what remote() and foreign() have said.
+        annotations = element._annotations
+        column: Any = element._deannotate()
+        sides = (to, local) if "remote" in annotations else (local, to)
+        found = _either(*sides)(column)
+        if found is None:
+            return None
+        if plain:
+            return found
+        moved: Any = found
+        if "remote" in annotations and foreign_to is None:
+            moved = remote(moved)
+        if "foreign" in annotations or (foreign_to is not None and foreign_to(column) is not None):
+            moved = foreign(moved)
+        return moved  # type: ignore[no-any-return]
+
+    return visitors.replacement_traverse(clause, {}, move)
+
+
+def past_targets(blueprint: Blueprint, name: str, parents: FromClause, moment: int) -> Any:
+    """Select (key of the parent, version of the target) for a relation as it was at one transaction.
+
+    ``parents`` is an alias of the model's version table; the caller restricts it to the keys it wants.
+    """
+    mapper: Mapper[Any] = inspect(blueprint.model)
+    prop = mapper.relationships[name]
+    target = blueprint_of(prop.mapper.class_)
+    tx: Any = literal(moment)
+    now = target.history.version_table
+    local, to = _moved(blueprint.history, parents), _moved(target.history)
+    source = select(*blueprint.history.key_of(parents), target.version_class)
+    if prop.secondary is None:
+        source = source.join_from(parents, now, _adapted(prop.primaryjoin, local, to, plain=True))
+    else:
+        secondary: Any = prop.secondary
+        history = find_history(secondary)
+        links: Any = secondary if history is None else history.version_table.alias("links")
+        link = _stays(secondary) if history is None else _moved(history, links)
+        source = source.join_from(parents, links, _adapted(prop.primaryjoin, local, link, plain=True))
+        source = source.join(now, _adapted(prop.secondaryjoin, link, to, plain=True))
+        if history is not None:
+            source = source.where(_alive_in(history, links, tx))
+    source = source.where(_alive_in(blueprint.history, parents, tx), _alive_in(target.history, now, tx))
+    if prop.order_by:
+        source = source.order_by(*(_adapted(clause, to, to, plain=True) for clause in prop.order_by))
+    return source
+
+
+def _alive_in(history: TableHistory, versions: FromClause, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    ends = ends_of(history, versions)
+    begins = versions.c[history.begins]
+    return and_(begins <= at, or_(ends.is_(None), ends > at), versions.c[history.operation] != Operation.DELETE)

@@ -1,0 +1,208 @@
+"""Take in models, association tables and users as they are declared, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.mapper import _all_registries
+
+from async_continuum.build import (
+    TableHistory,
+    add_user,
+    blueprint_of,
+    build,
+    build_link,
+    build_transaction_class,
+    complete,
+    detach,
+    detach_link,
+    extend,
+    find_blueprint,
+    has_late_secondary,
+    mappers_of,
+    relate,
+    remove_transaction_class,
+    resolve_types,
+    secondaries,
+)
+from async_continuum.declare import Settings, declared_options, read_options
+from async_continuum.errors import ImproperlyConfigured
+from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.listeners import Listeners
+from async_continuum.manager.scope import MapperScope, SessionScope
+from async_continuum.manager.tracking import Tracker
+from async_continuum.model import Version, awaitable_versions
+from async_continuum.read import TransactionBase
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What `make_versioned` was given. Lives as long as the manager is active."""
+
+    mappers: MapperScope
+    sessions: SessionScope
+    settings: Settings
+    user_cls: type | str | None
+
+
+class Intake:
+    """Builds the history of every class that declares it. Lives as long as its manager is active."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        coverage: Coverage,
+        listeners: Listeners,
+        tracker: Callable[[type], Tracker],
+    ) -> None:
+        self._configuration = configuration
+        self._coverage = coverage
+        self._listeners = listeners
+        self._tracker = tracker
+        self._attached: list[type] = []
+        self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
+        self._untyped: list[TableHistory] = []
+        self.transaction_classes: dict[Any, Any] = {}
+
+    def begin(self) -> None:
+        """Take in what is declared already, and listen for what comes."""
+        listen = self._listeners.listen
+        listen(self._configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
+        listen(MetaData, "before_create", self._before_create)
+        listen(Table, "after_parent_attach", self._table_attached)
+        # On every class at once: a listener for each model would be called for each attribute of each other one.
+        listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
+        # Private: SQLAlchemy has no public list of all registries; models may be declared before make_versioned().
+        for registry in list(_all_registries()):
+            for mapper in mappers_of(registry):
+                self._mapper_constructed(mapper, mapper.class_)
+
+    def undo(self) -> None:
+        """Take every history away again: tables, classes and attributes; stored rows stay."""
+        for model in self._coverage.models:
+            blueprint = find_blueprint(model)
+            if blueprint is not None:
+                detach(blueprint)
+        for link in self._coverage.links.values():
+            detach_link(link)
+        for model in self._attached:
+            del model.awaitable_versions  # type: ignore[attr-defined]
+        for transaction_class in self.transaction_classes.values():
+            remove_transaction_class(transaction_class)
+
+    def _mapper_constructed(self, mapper: Mapper[Any], model: type) -> None:
+        configuration = self._configuration
+        self._find_user([mapper])
+        self._resolve_types()
+        options = declared_options(model)
+        if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
+            return
+        settings = read_options(options, defaults=configuration.settings, model=model)
+        if not settings.versioning or find_blueprint(model) is not None:
+            return
+        build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
+        self._coverage.models.append(model)
+        self._coverage.changed()
+        self._untyped.extend(blueprint_of(model).histories)
+        self._resolve_types()
+        if not hasattr(model, "awaitable_versions"):
+            model.awaitable_versions = awaitable_versions  # type: ignore[attr-defined]
+            self._attached.append(model)
+        listen = self._listeners.listen
+        listen(mapper, "before_mapper_configured", self._before_mapper_configured)
+        listen(mapper, "mapper_configured", self._mapper_configured)
+        self._find_links(mapper, settings)
+        tracker = self._tracker(model)
+        for name in ("after_insert", "before_update", "after_update", "before_delete"):
+            listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
+
+    def _transaction_class_for(self, mapper: Mapper[Any]) -> Any:
+        if mapper.registry not in self.transaction_classes:
+            transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
+            self.transaction_classes[mapper.registry] = transaction_class
+            self._find_user(mappers_of(mapper.registry))
+        return self.transaction_classes[mapper.registry]
+
+    def _find_user(self, mappers: Iterable[Mapper[Any]], *, anywhere: bool = False) -> None:
+        wanted = self._configuration.user_cls
+        if wanted is None:
+            return
+        for mapper in mappers:
+            model = mapper.class_
+            if model is not wanted and wanted not in (model.__name__, f"{model.__module__}.{model.__qualname__}"):
+                continue
+            for registry, transaction_class in self.transaction_classes.items():
+                near = registry is mapper.registry or not isinstance(wanted, str) or anywhere
+                if near and "user_id" not in transaction_class.__table__.c:
+                    add_user(transaction_class, mapper)
+
+    def _require_user(self) -> None:
+        wanted = self._configuration.user_cls
+        classes = self.transaction_classes.values()
+        if wanted is None or all("user_id" in cls.__table__.c for cls in classes):
+            return
+        self._find_user((mapper for known in list(_all_registries()) for mapper in mappers_of(known)), anywhere=True)
+        if not all("user_id" in cls.__table__.c for cls in classes):
+            name = wanted if isinstance(wanted, str) else wanted.__qualname__
+            raise ImproperlyConfigured(
+                f"user_cls={name!r} is no mapped class. Name the class of your users, make_versioned(user_cls=...), "
+                "or switch it off with make_versioned(user_cls=None).",
+                option="user_cls",
+            )
+
+    def _resolve_types(self) -> None:
+        self._untyped = [history for history in self._untyped if not resolve_types(history)]
+
+    def _before_mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
+        self._require_user()
+        self._resolve_types()
+        complete(blueprint_of(model))
+
+    def _mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
+        blueprint = blueprint_of(model)
+        self._find_links(mapper, blueprint.settings)
+        relate(blueprint)
+
+    def _find_links(self, mapper: Mapper[Any], settings: Settings) -> None:
+        for given in secondaries(mapper, settings):
+            table = mapper.registry.metadata.tables.get(given) if isinstance(given, str) else given
+            if table is None:
+                self._links_to_come[str(given)] = (mapper, settings)
+            else:
+                self._build_link(table, mapper, settings)
+
+    def _build_link(self, table: Table, mapper: Mapper[Any], settings: Settings) -> None:
+        transaction_class = self._transaction_class_for(mapper)
+        link = build_link(table, settings, model=mapper.class_, transaction_class=transaction_class)
+        if link is not None:
+            self._coverage.links[table] = link
+            self._coverage.changed()
+
+    def _table_attached(self, table: Table, metadata: MetaData) -> None:
+        wanted = self._links_to_come.get(table.key)
+        if wanted is not None and wanted[0].registry.metadata is metadata:
+            del self._links_to_come[table.key]
+            self._build_link(table, *wanted)
+
+    def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
+        blueprint = find_blueprint(model)
+        if blueprint is not None and extend(blueprint) is not blueprint:
+            self._coverage.changed()
+
+    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+        models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
+        if models:
+            self._require_user()
+            self._resolve_types()
+        for model in models:
+            extend(blueprint_of(model))
+        before = set(target.tables)
+        for model in models:
+            if has_late_secondary(inspect(model)):
+                inspect(model).registry.configure()
+        for name in sorted(set(target.tables) - before):
+            target.tables[name].create(connection, checkfirst=True)

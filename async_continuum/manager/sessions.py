@@ -1,0 +1,105 @@
+"""Listen to the sessions of one manager: begin, flush, savepoint, commit, rollback, end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, SessionTransaction
+
+from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.listeners import Listeners
+from async_continuum.manager.recorder import Recorder
+from async_continuum.manager.savepoints import watch
+
+
+class Sessions:
+    """Carries the events of sessions to their recorders. Lives as long as its manager is active.
+
+    A session's recorder stands in ``session.info`` under ``owner``, the manager, until its transaction ends.
+    """
+
+    def __init__(self, owner: object, coverage: Coverage, covers: Callable[[Session], bool]) -> None:
+        self._owner = owner
+        self._coverage = coverage
+        self._covers = covers
+
+    def recorder(self, session: Session) -> Recorder | None:
+        """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
+        recorder = self._found(session)
+        if recorder is None and self._covers(session):
+            recorder = session.info[self._owner] = Recorder(session, self._coverage)
+        return recorder
+
+    def begin(self, listened: type[Session], listeners: Listeners) -> None:
+        """Listen to the sessions of a class."""
+        for name in (
+            "before_flush",
+            "after_flush",
+            "after_flush_postexec",
+            "before_commit",
+            "after_begin",
+            "after_rollback",
+            "after_soft_rollback",
+            "after_transaction_create",
+            "after_transaction_end",
+        ):
+            listeners.listen(listened, name, getattr(self, f"_{name}"))
+
+    def _found(self, session: Session) -> Recorder | None:
+        recorder: Recorder | None = session.info.get(self._owner)
+        return recorder
+
+    def _before_flush(self, session: Session, _: object, __: object) -> None:
+        recorder = self._found(session)
+        if recorder is not None:
+            recorder.watch.flushing = True
+            recorder.before_flush()
+
+    def _after_flush(self, session: Session, _: object) -> None:
+        recorder = self._found(session)
+        if recorder is not None and (recorder.changes or recorder.watch.flushing):
+            recorder.record_flush()
+
+    def _after_flush_postexec(self, session: Session, _: object) -> None:
+        recorder = self._found(session)
+        if recorder is not None:
+            recorder.flushed()
+
+    def _before_commit(self, session: Session) -> None:
+        if session.get_nested_transaction() is not None:
+            return
+        # The commit flushes only after this event; what it would write belongs to the transaction as well.
+        session.flush()
+        recorder = self._found(session)
+        if recorder is not None:
+            recorder.finish()
+
+    def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
+        watch(connection)
+        if self._coverage.links:
+            recorder = self.recorder(session)
+            if recorder is not None:
+                recorder.watch.begin(connection)
+
+    def _after_rollback(self, session: Session) -> None:
+        # The outermost transaction ends before its after_soft_rollback, and then the recorder is gone.
+        recorder = self._found(session)
+        if recorder is not None and session.get_nested_transaction() is None:
+            recorder.rolled_back(None)
+
+    def _after_soft_rollback(self, session: Session, transaction: SessionTransaction) -> None:
+        recorder = self._found(session)
+        if recorder is not None:
+            recorder.rolled_back(transaction)
+
+    def _after_transaction_create(self, session: Session, transaction: SessionTransaction) -> None:
+        recorder = self._found(session)
+        if recorder is not None and transaction.nested:
+            recorder.ledgers.savepoint(transaction)
+
+    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            recorder: Recorder | None = session.info.pop(self._owner, None)
+            if recorder is not None:
+                recorder.watch.end()

@@ -1,0 +1,118 @@
+"""Maintain the history of whole models at once: begin it late, take out repetitions, prove that it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, blueprint_of, blueprints_of
+from async_continuum.errors import ImproperlyConfigured
+from async_continuum.maintain import Discrepancy, backfill_table, vacuum_table, verify_table
+from async_continuum.manager.manager import VersioningManager
+from async_continuum.manager.setup import active_managers, get_versioning_manager
+from async_continuum.read import require_async
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A model or an association table to maintain, and where. Lives for one call."""
+
+    manager: VersioningManager
+    connection: Connection
+    blueprint: Blueprint | LinkBlueprint
+
+    @property
+    def name(self) -> Any:
+        """What a discrepancy calls it: the model, or the association table."""
+        return self.blueprint.model if isinstance(self.blueprint, Blueprint) else self.blueprint.history.table
+
+    @property
+    def signed(self) -> list[TableHistory]:
+        """Every version table whose rows the same transaction rows sign."""
+        signing = self.blueprint.transaction_class
+        links: list[Any] = [link for link in self.manager.coverage.links.values() if link.transaction_class is signing]
+        return [history for each in (*blueprints_of(signing), *links) for history in each.histories]
+
+
+async def vacuum(session: AsyncSession, *models: type) -> int:
+    """Delete the versions that are stored exactly as their predecessors; returns how many. A, B, A stays.
+
+    A transaction of which nothing is left goes too. Three statements for each table: those of the models and of the
+    links between them, or, without ``models``, all that this session records. Raises `ClassNotVersioned`.
+    """
+
+    def run(sync: Session) -> int:
+        sync.flush()
+        return sum(
+            vacuum_table(kept.connection, history, kept.blueprint.transaction_table, kept.signed)
+            for kept in _chosen(sync, models)
+            for history in kept.blueprint.histories
+        )
+
+    return await require_async(session).run_sync(run)
+
+
+async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) -> int:
+    """Give an INSERT version to every live row whose newest version is missing or a DELETE; returns how many.
+
+    Rows of the models and of the links between them, or, without ``models``, of all that this session records. In
+    statements of ``batch`` rows, at the session's transaction; idempotent. Raises `ClassNotVersioned`.
+    """
+
+    def run(sync: Session) -> int:
+        sync.flush()
+        total = 0
+        for kept in _chosen(sync, models):
+            recorder = kept.manager.recorder(sync)
+            if recorder is None:
+                raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
+            place = (kept.connection, kept.blueprint.transaction_class)
+            for history in kept.blueprint.histories:
+                made = backfill_table(kept.connection, history, recorder.sign(place), batch=batch)
+                recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(history, rows=made))
+                total += made
+        return total
+
+    return await require_async(session).run_sync(run)
+
+
+async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
+    """List what history does not account for; empty where nothing went unrecorded.
+
+    Four statements for each table: those of the models and of the links between them, or, without ``models``, all that
+    this session records. Raises `ClassNotVersioned`.
+    """
+
+    def run(sync: Session) -> list[Discrepancy]:
+        sync.flush()
+        return [
+            discrepancy
+            for kept in _chosen(sync, models)
+            for history in kept.blueprint.histories
+            for discrepancy in verify_table(kept.connection, history, kept.name)
+        ]
+
+    return await require_async(session).run_sync(run)
+
+
+def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
+    blueprints = [blueprint_of(model) for model in models]
+    managers = dict.fromkeys(get_versioning_manager(model) for model in models) or active_managers(session)
+    for manager in managers:
+        mine = [each for each in blueprints if each.model in manager.models]
+        mine = mine if models else [blueprint_of(model) for model in manager.models]
+        for blueprint in mine:
+            yield _Kept(manager, _connection(session, blueprint.model), blueprint)
+        tables = {blueprint.history.table for blueprint in mine}
+        for link in manager.coverage.links.values():
+            if tables & {foreign_key.column.table for foreign_key in link.history.table.foreign_keys}:
+                yield _Kept(manager, _connection(session, link.model), link)
+
+
+def _connection(session: Session, model: Any) -> Connection:
+    return session.connection(bind_arguments={"mapper": model.__mapper__})

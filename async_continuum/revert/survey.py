@@ -1,0 +1,137 @@
+"""Find what was and what is, level by level: a constant number of statements for each relation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Select, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
+from sqlalchemy.orm.attributes import set_committed_value
+
+from async_continuum.build import Blueprint, blueprint_of, past_targets
+from async_continuum.dialects import keys_for
+from async_continuum.revert.objects import differences, settable
+from async_continuum.revert.paths import Paths
+from async_continuum.revert.plan import Entity, Findings, Key, Present, Relation
+
+_HELD = ("dynamic", "write_only")
+
+
+class Survey:
+    """The versions and the live objects of one revert, by entity. Lives until it is applied."""
+
+    def __init__(self, session: AsyncSession, moment: int) -> None:
+        self.session = session
+        self.moment = moment
+        self.found = Findings()
+        self.stored: dict[Entity, Any] = {}
+        self.live: dict[Entity, Any] = {}
+
+    async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths) -> None:
+        """Find the live objects of these versions, then follow their relations."""
+        stored = {Entity(blueprint.model, key_of(version, blueprint)): version for version in versions}
+        await self._find_live(stored, blueprint)
+        for name, deeper in tree.items():
+            prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
+            target = blueprint_of(prop.mapper.class_)
+            then = await self._then(list(stored), blueprint, target, name)
+            now = await self._now(list(stored), blueprint, target, prop)
+            for parent in stored:
+                was = tuple(Entity(target.model, key_of(version, target)) for version in then.get(parent.key, ()))
+                relation = Relation(parent, name, was, now.get(parent, ()), prop.cascade.delete_orphan)
+                self.found.relations.append(relation)
+            versions_then = {key_of(version, target): version for each in then.values() for version in each}
+            await self.visit(list(versions_then.values()), target, deeper)
+
+    async def _find_live(self, stored: dict[Entity, Any], blueprint: Blueprint) -> None:
+        new = {entity: version for entity, version in stored.items() if entity not in self.stored}
+        self.stored |= new
+        names = [getattr(blueprint.model, name) for name in blueprint.key]
+        unloaded = [entity for entity in new if not self._is_loaded(entity, blueprint)]
+        statement: Select[Any] = select(blueprint.model)
+        for result in await self._among(statement, names, blueprint, [entity.key for entity in unloaded]):
+            self.live[Entity(blueprint.model, _identity(result[0]))] = result[0]
+        for entity, version in new.items():
+            live = self.live.get(entity)
+            differs = live is not None and any(True for _ in differences(live, version, blueprint))
+            self.found.entities[entity] = Present(live=live is not None, differs=differs)
+
+    def _is_loaded(self, entity: Entity, blueprint: Blueprint) -> bool:
+        if entity not in self.live:
+            return False
+        unloaded: set[str] = set(inspect(self.live[entity]).unloaded)
+        return unloaded.isdisjoint(settable(blueprint))
+
+    async def _then(
+        self, parents: Sequence[Entity], blueprint: Blueprint, target: Blueprint, name: str
+    ) -> dict[Key, list[Any]]:
+        above = blueprint.history.version_table.alias("parent")
+        statement = past_targets(blueprint, name, above, self.moment)
+        columns = blueprint.history.key_of(above)
+        then: dict[Key, list[Any]] = {}
+        for *key, version in await self._among(statement, columns, blueprint, [parent.key for parent in parents]):
+            then.setdefault(tuple(key), []).append(version)
+        return then
+
+    async def _now(
+        self, parents: Sequence[Entity], blueprint: Blueprint, target: Blueprint, prop: RelationshipProperty[Any]
+    ) -> dict[Entity, tuple[Entity, ...]]:
+        living = {parent: self.live[parent] for parent in parents if parent in self.live}
+        unloaded = {p: o for p, o in living.items() if prop.lazy in _HELD or prop.key not in inspect(o).dict}
+        above: Any = aliased(blueprint.model, name="parent")
+        columns = [getattr(above, name) for name in blueprint.key]
+        statement: Select[Any] = select(*columns, target.model).select_from(above).join(getattr(above, prop.key))
+        if prop.order_by:
+            statement = statement.order_by(*prop.order_by)
+        loaded: dict[Entity, list[Any]] = {parent: [] for parent in unloaded}
+        for *key, found in await self._among(statement, columns, blueprint, [parent.key for parent in unloaded]):
+            loaded[Entity(blueprint.model, tuple(key))].append(found)
+        now = {}
+        for parent, instance in living.items():
+            if parent in loaded and prop.lazy not in _HELD:
+                self._hand_over(instance, prop, loaded[parent])
+            targets = loaded[parent] if parent in loaded else _held(instance, prop)
+            now[parent] = tuple(Entity(target.model, _identity(each)) for each in targets)
+            self.live |= {Entity(target.model, _identity(each)): each for each in targets}
+        return now
+
+    @staticmethod
+    def _hand_over(instance: Any, prop: RelationshipProperty[Any], targets: list[Any]) -> None:
+        # As a loader does: the relation counts as loaded, and nothing as changed.
+        value: Any = targets if prop.uselist else (targets[0] if targets else None)
+        set_committed_value(instance, prop.key, value)
+
+    async def _among(
+        self, statement: Select[Any], columns: Sequence[Any], blueprint: Blueprint, keys: Sequence[Key]
+    ) -> list[Any]:
+        if not keys:
+            return []
+        mapper: Mapper[Any] = inspect(blueprint.model)
+        dialect = self.session.sync_session.get_bind(mapper).dialect
+        way = keys_for(blueprint.history.key_types, keys, dialect)
+        rows: list[Any] = []
+        for batch in way.batches(keys):
+            result = await self.session.execute(statement.where(way.among(columns, "keys")), way.bind(batch, "keys"))
+            rows += result.unique().all()
+        return rows
+
+
+def key_of(version: Any, blueprint: Blueprint) -> Key:
+    """Give the key of a version's entity."""
+    return tuple(getattr(version, name) for name in blueprint.key)
+
+
+def _identity(instance: Any) -> Key:
+    state = inspect(instance)
+    if state.identity is not None:
+        return tuple(state.identity)
+    return tuple(state.dict.get(state.mapper.get_property_by_column(c).key) for c in state.mapper.primary_key)
+
+
+def _held(instance: Any, prop: RelationshipProperty[Any]) -> Iterable[Any]:
+    value = inspect(instance).dict[prop.key]
+    if not prop.uselist:
+        return [] if value is None else [value]
+    return list(value.values()) if isinstance(value, dict) else list(value)
