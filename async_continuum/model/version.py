@@ -34,7 +34,8 @@ class _OpenAttributes(type):
             if mapper.configured:
                 relate(blueprint)
             if any(name in vars(base) for base in cls.__mro__):
-                return getattr(cls, name)
+                # Not getattr: an attribute that says why it is not there would come back here for ever.
+                return type.__getattribute__(cls, name)
         raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
 
 
