@@ -1,6 +1,8 @@
 """The command: `python -m benchmarks` measures everything, `--only flush --quick` a part of it in two minutes."""
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from benchmarks.contenders import all_contenders
@@ -28,19 +30,23 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, and write what was asked for."""
+    # Being told to stop must stop the servers and workers as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = parse()
     rounds = arguments.repeats or (3 if arguments.quick else 7)
     settings = Settings(arguments.only, arguments.contenders, arguments.backend, arguments.quick, rounds)
-    run = Run(settings, lambda line: print(line, flush=True))
+
+    def save(run: Run) -> None:
+        if arguments.json:
+            write_json(run, arguments.json)
+        if arguments.markdown:
+            arguments.markdown.write_text(markdown(run))
+        if arguments.plot:
+            draw(run, arguments.plot)
+
+    run = Run(settings, lambda line: print(line, flush=True), save)
     run.run()
-    table = markdown(run)
-    print(f"\n{table}")
-    if arguments.json:
-        write_json(run, arguments.json)
-    if arguments.markdown:
-        arguments.markdown.write_text(table)
-    if arguments.plot:
-        draw(run, arguments.plot)
+    print(f"\n{markdown(run)}")
 
 
 if __name__ == "__main__":

@@ -78,29 +78,24 @@ class Counted:
 
     statements: int = 0
     peak: int = 0
-    """Bytes of Python's memory at the peak, over what was held when the workload's objects were not loaded yet."""
-    growth: int = 0
-    """Bytes at the peak of the measured part, over what was held at its start."""
-    before: int = 0
+    """Bytes of Python's memory at the peak, over what was held before."""
 
 
 @contextmanager
-def counting(engine: Engine | None, counted: Counted) -> Iterator[None]:
-    """Count the statements of the block and trace its memory, which must be traced already."""
+def counting(engine: Engine) -> Iterator[Counted]:
+    """Count the statements of the block and trace its memory, which makes it slow."""
+    counted = Counted()
 
     def count(_: object, __: object, statement: str, *___: object) -> None:
         # SQLite's recipe sends BEGIN as a statement; other drivers do it on their own.
         counted.statements += statement != "BEGIN"
 
-    if engine is not None:
-        event.listen(engine, "before_cursor_execute", count)
+    event.listen(engine, "before_cursor_execute", count)
     gc.collect()
-    tracemalloc.reset_peak()
-    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.start()
     try:
-        yield
+        yield counted
     finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        counted.growth, counted.peak = peak - held, peak - counted.before
-        if engine is not None:
-            event.remove(engine, "before_cursor_execute", count)
+        counted.peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        event.remove(engine, "before_cursor_execute", count)

@@ -101,9 +101,9 @@ def markdown(run: Run) -> str:
 def _circumstances(run: Run) -> str:
     about = circumstances(run)
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    databases = ", ".join(about["databases"].values())
+    ran_on = ", ".join((f"Python {about['python']}", *about["databases"].values()))
     lines = [
-        f"{about['date']}, {about['machine']}, Python {about['python']}, {databases}; {versions}.",
+        f"{about['date']}, {about['machine']}, {ran_on}; {versions}.",
         f"Medians of {about['settings']['rounds']} interleaved rounds{', quick' if run.settings.quick else ''}.",
     ]
     for backend in run.databases:

@@ -17,7 +17,6 @@ class Outcome:
     rounds: list[dict[str, float]] = field(default_factory=list)
     statements: int | None = None
     peak: int | None = None
-    growth: int | None = None
     missing: str | None = None
     """Why there is no result."""
 
@@ -25,7 +24,7 @@ class Outcome:
         """Take the answer to the preparation; say whether there is something to measure."""
         if self._take_failure(answer):
             return False
-        self.statements, self.peak, self.growth = (answer.get(name) for name in ("statements", "peak", "growth"))
+        self.statements, self.peak = answer.get("statements"), answer.get("peak")
         return True
 
     def add(self, answer: dict[str, Any]) -> None:
@@ -83,7 +82,6 @@ class Outcome:
             "memory_ratio": self.memory_ratio(found),
             "statements": self.statements,
             "peak_bytes": self.peak,
-            "growth_bytes": self.growth,
             "rounds": self.rounds,
         }
 

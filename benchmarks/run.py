@@ -60,6 +60,8 @@ class Run:
 
     settings: Settings
     say: Say
+    save: Callable[["Run"], None] = lambda run: None
+    """Called after each workload: a run that is stopped has told what it knows."""
     outcomes: list[Outcome] = field(default_factory=list)
     databases: dict[str, str] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ class Run:
                 with self._server(backend) as server, self._workers(backend, server) as workers:
                     for name in workloads:
                         self._measure(backend, name, workers)
+                        self.save(self)
 
     def _workloads(self) -> Iterator[str]:
         for name in WORKLOADS:

@@ -9,14 +9,13 @@ import asyncio
 import json
 import sys
 import traceback
-import tracemalloc
 import warnings
 from typing import Any
 
 from sqlalchemy import make_url
 
 from benchmarks.contenders import NotRecorded, all_contenders
-from benchmarks.measure import Counted, Measured, counting, measuring
+from benchmarks.measure import Measured, counting, measuring
 from benchmarks.place import Place, open_place
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -29,17 +28,13 @@ async def inspect(workload: Workload) -> dict[str, Any]:
     await workload.before()
     await workload.run()
     await workload.after()
-    tracemalloc.start()
-    try:
-        counted = Counted(before=tracemalloc.get_traced_memory()[0])
-        await workload.before()
-        with counting(workload.place.sync_engine, counted):
-            await workload.run()
-    finally:
-        tracemalloc.stop()
+    await workload.before()
+    assert workload.place.sync_engine is not None
+    with counting(workload.place.sync_engine) as counted:
+        await workload.run()
     await workload.check()
     await workload.after()
-    return {"statements": counted.statements, "peak": counted.peak, "growth": counted.growth}
+    return {"statements": counted.statements, "peak": counted.peak}
 
 
 async def measure(workload: Workload) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Column, Table, and_, inspect, literal, or_, select
-from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote
+from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote, synonym
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 
 from async_continuum.build.blueprint import Blueprint, blueprint_of, find_blueprint, find_history
@@ -42,6 +42,7 @@ def relate(blueprint: Blueprint) -> None:
             setattr(
                 blueprint.version_class, name, Unavailable(name, f"it depends on {reason}, which history excludes.")
             )
+    _alias(blueprint)
 
 
 def _compose(blueprint: Blueprint) -> None:
@@ -52,6 +53,20 @@ def _compose(blueprint: Blueprint) -> None:
         parts = [part.key for part in prop.props]
         if not version_mapper.has_property(name) and set(parts) <= set(blueprint.attributes):
             version_mapper.add_property(name, composite(prop.composite_class, *parts))
+
+
+def _alias(blueprint: Blueprint) -> None:
+    """Add the synonyms of what has only now come to the version class: relations and composites."""
+    version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    synonyms: Any = inspect(blueprint.model).synonyms
+    for name, prop in synonyms.items():
+        if version_mapper.has_property(name):
+            continue
+        if version_mapper.has_property(prop.name):
+            version_mapper.add_property(name, synonym(prop.name))
+        else:
+            reason = f"it is another name of {prop.name!r}, which history does not hold."
+            setattr(blueprint.version_class, name, Unavailable(name, reason))
 
 
 def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
@@ -151,11 +166,17 @@ def alive(history: TableHistory, at: ColumnElement[Any]) -> ColumnElement[bool]:
     begins, operation = remote(versions.c[history.begins]), remote(versions.c[history.operation])
     if history.ends is not None:
         ends: Any = remote(versions.c[history.ends])
-        not_ended = or_(ends.is_(None), ends > at)
     else:
-        ends = ends_of(history, versions)
-        not_ended = or_(ends.is_(None), ends > at)
-    return and_(begins <= at, not_ended, operation != Operation.DELETE)
+        ends = _said_to_be_remote(ends_of(history, versions), versions)
+    return and_(begins <= at, or_(ends.is_(None), ends > at), operation != Operation.DELETE)
+
+
+def _said_to_be_remote(ends: ColumnElement[Any], versions: FromClause) -> ColumnElement[Any]:
+    # Where a relation leads back to its own table, SQLAlchemy takes for local what nobody says is remote.
+    def say(element: ClauseElement, **_: Any) -> Any:
+        return remote(element) if isinstance(element, Column) and element.table is versions else None
+
+    return visitors.replacement_traverse(ends, {}, say)
 
 
 def _moved(history: TableHistory, versions: FromClause | None = None) -> Place:

@@ -104,6 +104,7 @@ class Intake:
         settings = read_options(options, defaults=configuration.settings, model=model)
         if not settings.versioning or find_blueprint(model) is not None:
             return
+        self._give_up_link(mapper.local_table)
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._coverage.models.append(model)
         self._coverage.changed()
@@ -180,6 +181,15 @@ class Intake:
         link = build_link(table, settings, model=mapper.class_, transaction_class=transaction_class)
         if link is not None:
             self._coverage.links[table] = link
+            # Association tables are often declared before the tables that they refer to.
+            self._untyped.append(link.history)
+            self._coverage.changed()
+
+    def _give_up_link(self, table: Any) -> None:
+        # The table of an association object: another model's ``secondary`` has named it before its class was there.
+        link = self._coverage.links.pop(table, None)
+        if link is not None:
+            detach_link(link)
             self._coverage.changed()
 
     def _table_attached(self, table: Table, metadata: MetaData) -> None:
@@ -198,10 +208,11 @@ class Intake:
         if models:
             self._require_user()
             self._resolve_types()
-        for model in models:
-            extend(blueprint_of(model))
         before = set(target.tables)
         for model in models:
+            settings = extend(blueprint_of(model)).settings
+            # A relationship that is added to its class later is announced only when mappers are configured.
+            self._find_links(inspect(model), settings)
             if has_late_secondary(inspect(model)):
                 inspect(model).registry.configure()
         for name in sorted(set(target.tables) - before):

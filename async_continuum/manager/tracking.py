@@ -11,7 +11,7 @@ from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
 from async_continuum.build import blueprint_of
 from async_continuum.manager.recorder import Recorder
-from async_continuum.record import is_disabled, key_will_change
+from async_continuum.record import ModelChanges, is_disabled, key_will_change
 
 
 class Tracker:
@@ -21,22 +21,25 @@ class Tracker:
     are registered with ``retval=True``, because SQLAlchemy wraps those that return nothing in one more call.
     """
 
-    __slots__ = ("_model", "_recorder")
+    __slots__ = ("_key", "_model", "_open", "_recorder")
 
     def __init__(self, model: type, recorder: Callable[[Session], Recorder | None]) -> None:
         self._model = model
+        self._key = blueprint_of(model).key
         self._recorder = recorder
+        # The changes of each flush that is running now; a flush takes its own out when it ends.
+        self._open: dict[Connection, ModelChanges] = {}
 
     def after_insert(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
-        """Note an inserted row."""
-        recorder = self._recorder_of(state)
-        if recorder is not None:
-            recorder.changes.inserted(connection, blueprint_of(self._model), state)
+        """Note an inserted row; its key is read when the flush is over."""
+        changes = self._open.get(connection) or self._begin(connection, state)
+        if changes is not None:
+            changes.inserted.append(state)
         return EXT_CONTINUE
 
     def before_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
         """Note a row that is about to move to another key."""
-        if key_will_change(state, blueprint_of(self._model)):
+        if key_will_change(state, self._key):
             recorder = self._recorder_of(state)
             if recorder is not None and state.key is not None:
                 recorder.watch.begin(connection)
@@ -44,25 +47,28 @@ class Tracker:
         return EXT_CONTINUE
 
     def after_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
-        """Note a saved row, updated or not."""
-        recorder = self._recorder_of(state)
-        if recorder is not None:
-            recorder.changes.updated(connection, blueprint_of(self._model), state)
+        """Note a saved row; whether it has changed is seen when the flush is over."""
+        changes = self._open.get(connection) or self._begin(connection, state)
+        if changes is not None:
+            changes.updated.append(state)
         return EXT_CONTINUE
 
     def before_delete(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
         """Note a row that is about to be deleted."""
-        self._will_go(connection, state)
+        changes = self._open.get(connection) or self._begin(connection, state)
+        if changes is not None and state.key is not None:
+            if not changes.doomed:
+                recorder = self._recorder_of(state)
+                if recorder is not None:
+                    recorder.watch.begin(connection)
+            changes.doomed.append(state.key[1])
         return EXT_CONTINUE
 
-    def _will_go(self, connection: Connection, state: InstanceState[Any]) -> None:
+    def _begin(self, connection: Connection, state: InstanceState[Any]) -> ModelChanges | None:
         recorder = self._recorder_of(state)
-        if (
-            recorder is not None
-            and state.key is not None
-            and recorder.changes.will_go(connection, blueprint_of(self._model), state.key[1])
-        ):
-            recorder.watch.begin(connection)
+        if recorder is None:
+            return None
+        return recorder.changes.open(connection, blueprint_of(self._model), self._open)
 
     def _recorder_of(self, state: InstanceState[Any]) -> Recorder | None:
         session = state.session

@@ -58,13 +58,15 @@ class Watch:
         link = changed_link(statement, self._coverage.links)
         if link is None or is_disabled(None):
             return
-        keys = keys_matched(link, connection, statement, many or ([one] if one else []))
-        if isinstance(statement, Update):
-            self._changes.linked(connection, link, keys)
-            return
-        for key in keys:
-            self._changes.will_go(connection, link, key)
-        self._record_doomed(connection)
+        for before, after in keys_matched(link, connection, statement, many or ([one] if one else [])):
+            if isinstance(statement, Delete):
+                self._changes.will_go(connection, link, before)
+                continue
+            if before != after:
+                self._changes.will_move(connection, link, before)
+            self._changes.linked(connection, link, [after])
+        if self._changes.has_doomed():
+            self._record_doomed(connection)
 
     def _after_execute(
         self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any, result: Any

@@ -1,6 +1,6 @@
 """Recorded: what did this flush change, who did it, and why?"""
 
-from async_continuum.record.changes import FlushChanges, Key, TableChanges, key_will_change
+from async_continuum.record.changes import FlushChanges, Key, ModelChanges, TableChanges, key_will_change
 from async_continuum.record.context import (
     Context,
     context_of,
@@ -15,6 +15,7 @@ __all__ = [
     "Context",
     "FlushChanges",
     "Key",
+    "ModelChanges",
     "TableChanges",
     "context_of",
     "is_disabled",

@@ -32,11 +32,13 @@ class TableChanges:
 
 
 @dataclass(slots=True)
-class _ModelChanges:
+class ModelChanges:
+    """What the running flush has done to one model on one connection. Lives until the flush ends."""
+
     inserted: list[InstanceState[Any]] = field(default_factory=list)
     updated: list[InstanceState[Any]] = field(default_factory=list)
     doomed: list[Key] = field(default_factory=list)
-    gone: list[Key] = field(default_factory=list)
+    gone: dict[Key, None] = field(default_factory=dict)
     moving: list[Key] = field(default_factory=list)
     linked: list[Key] = field(default_factory=list)
     touched: list[Key] = field(default_factory=list)
@@ -44,31 +46,31 @@ class _ModelChanges:
 
     def going(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """Note rows as gone, and give those that were not noted before: the database may be ahead of the ORM."""
-        known = set(self.gone)
-        going = tuple(dict.fromkeys(key for key in keys if key not in known))
-        self.gone.extend(going)
-        return going
+        going = dict.fromkeys(key for key in keys if key not in self.gone)
+        self.gone |= going
+        return tuple(going)
 
 
 class FlushChanges:
     """What the running flush of one session has changed so far. Emptied by the end of the flush, however it ends."""
 
-    __slots__ = ("_models", "_moved")
+    __slots__ = ("_models", "_moved", "_opened")
 
     def __init__(self) -> None:
+        self._opened: list[tuple[dict[Connection, ModelChanges], Connection]] = []
         self._moved: list[tuple[Connection, Cascade]] = []
-        self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], _ModelChanges] = {}
+        self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], ModelChanges] = {}
 
     def __bool__(self) -> bool:
         return bool(self._models)
 
-    def inserted(self, connection: Connection, blueprint: Blueprint, state: InstanceState[Any]) -> None:
-        """Note a row that was inserted; its key is read when the flush is over."""
-        self._of(connection, blueprint).inserted.append(state)
-
-    def updated(self, connection: Connection, blueprint: Blueprint, state: InstanceState[Any]) -> None:
-        """Note an object that was saved; whether its row has changed is seen when the flush is over."""
-        self._of(connection, blueprint).updated.append(state)
+    def open(
+        self, connection: Connection, blueprint: Blueprint, opened: dict[Connection, ModelChanges]
+    ) -> ModelChanges:
+        """Give the changes of one model, and leave them in ``opened`` until the flush ends: a look-up for each row."""
+        opened[connection] = model = self._of(connection, blueprint)
+        self._opened.append((opened, connection))
+        return model
 
     def linked(self, connection: Connection, link: LinkBlueprint, keys: Iterable[Key]) -> None:
         """Note links that were made, or changed in their other columns."""
@@ -80,7 +82,7 @@ class FlushChanges:
         doomed.append(key)
         return len(doomed) == 1
 
-    def will_move(self, connection: Connection, blueprint: Blueprint, key: Key) -> bool:
+    def will_move(self, connection: Connection, blueprint: Blueprint | LinkBlueprint, key: Key) -> bool:
         """Note a row that the next statement on its table moves to another key."""
         moving = self._of(connection, blueprint).moving
         moving.append(key)
@@ -127,7 +129,8 @@ class FlushChanges:
 
     def take(self) -> Iterator[TableChanges]:
         """Give what the flush did, table by table, and forget it."""
-        models, self._models = self._models, {}
+        models = self._models
+        self._forget()
         for (connection, blueprint), model in models.items():
             if isinstance(blueprint, LinkBlueprint):
                 linked = frozenset(model.linked)
@@ -148,21 +151,27 @@ class FlushChanges:
 
     def clear(self) -> None:
         """Forget everything: the flush has failed."""
-        self._models = {}
+        self._forget()
         self._moved = []
 
-    def _of(self, connection: Connection, blueprint: Blueprint | LinkBlueprint) -> _ModelChanges:
+    def _forget(self) -> None:
+        self._models = {}
+        while self._opened:
+            opened, connection = self._opened.pop()
+            opened.pop(connection, None)
+
+    def _of(self, connection: Connection, blueprint: Blueprint | LinkBlueprint) -> ModelChanges:
         place = (connection, blueprint)
         model = self._models.get(place)
         if model is None:
-            model = self._models[place] = _ModelChanges()
+            model = self._models[place] = ModelChanges()
         return model
 
 
-def key_will_change(state: InstanceState[Any], blueprint: Blueprint) -> bool:
+def key_will_change(state: InstanceState[Any], key: tuple[str, ...]) -> bool:
     """Say whether the UPDATE to come moves the row to another key."""
     changed = state.committed_state
-    for position, name in enumerate(blueprint.key):
+    for position, name in enumerate(key):
         if name in changed and state.key is not None and state.dict.get(name) != state.key[1][position]:
             return True
     return False

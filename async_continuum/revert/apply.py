@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import UniqueConstraint, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
@@ -17,10 +17,11 @@ from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.errors import RevertError, VersioningError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async
+from async_continuum.revert.circles import break_circles
 from async_continuum.revert.identity import has_generated_always, overriding_identity
 from async_continuum.revert.objects import born_again, set_back, settable
 from async_continuum.revert.paths import read_paths
-from async_continuum.revert.plan import Entity, RevertPlan, make_plan
+from async_continuum.revert.plan import Entity, Relation, RevertPlan, make_plan
 from async_continuum.revert.survey import Survey, key_of
 from async_continuum.revert.values import missing_column
 
@@ -111,6 +112,12 @@ def _require_complete(version: Any, entity: Entity) -> None:
 
 
 async def _apply(survey: Survey, plan: RevertPlan) -> None:
+    early = _in_the_way(plan)
+    if early:
+        # The unit of work inserts before it deletes, and what came later may hold what was unique then.
+        for relation in survey.found.relations:
+            _relink(survey, relation, linked=(), unlinked=[each for each in relation.unlinked if each in early])
+        await survey.session.flush()
     for entity in plan.updated:
         set_back(survey.live[entity], survey.stored[entity], blueprint_of(entity.model))
     waiting = {}
@@ -120,8 +127,17 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
         survey.session.add(live)
         if in_sql or has_generated_always(inspect(entity.model)):
             waiting[entity] = in_sql
+    later = break_circles({entity: survey.live[entity] for entity in plan.inserted})
+    if later:
+        await _flush(survey.session, waiting, survey)
+        for entity, values in later.items():
+            for name, value in values.items():
+                set_attribute(survey.live[entity], name, value)
+        await survey.session.flush()
+        waiting = {}
     for relation in survey.found.relations:
-        _relink(survey, relation.parent, relation.name, linked=relation.linked, unlinked=relation.unlinked)
+        unlinked = [each for each in relation.unlinked if each not in early]
+        _relink(survey, relation, linked=relation.linked, unlinked=unlinked)
     if waiting:
         await _flush(survey.session, waiting, survey)
 
@@ -139,11 +155,23 @@ async def _flush(session: AsyncSession, waiting: dict[Entity, list[str]], survey
             await session.refresh(survey.live[entity], attribute_names=sorted(unloaded))
 
 
-def _relink(survey: Survey, parent: Entity, name: str, *, linked: Sequence[Entity], unlinked: Sequence[Entity]) -> None:
+def _in_the_way(plan: RevertPlan) -> set[Entity]:
+    """List what has to go first: entities of tables with a unique constraint into which others come."""
+    coming = {entity.model for entity in (*plan.inserted, *plan.updated)}
+    return {entity for entity in plan.deleted if entity.model in coming and _has_unique(entity.model)}
+
+
+def _has_unique(model: type) -> bool:
+    table: Any = inspect(model).local_table
+    return any(isinstance(rule, UniqueConstraint) for rule in table.constraints) or any(i.unique for i in table.indexes)
+
+
+def _relink(survey: Survey, relation: Relation, *, linked: Sequence[Entity], unlinked: Sequence[Entity]) -> None:
     if not linked and not unlinked:
         return
-    instance = survey.live[parent]
-    prop: Any = inspect(parent.model).relationships[name]
+    name = relation.name
+    instance = survey.live[relation.parent]
+    prop: Any = inspect(relation.parent.model).relationships[name]
     if not prop.uselist:
         set_attribute(instance, name, survey.live[linked[0]] if linked else None)
     elif prop.lazy in ("dynamic", "write_only"):

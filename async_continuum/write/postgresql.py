@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     type_coerce,
 )
 from sqlalchemy.sql import ColumnElement
@@ -136,19 +138,25 @@ class PostgresqlStatements:
         closed = (
             closing.where(allowed).returning(*p.history.key_of(versions), versions.c[p.history.operation]).cte("closed")
         )
-        # Reading what was closed orders the two: a version is inserted only after its predecessor has ended.
-        source = p.live.outerjoin(closed, p.same(p.live, closed))
-        before = p.operation(closed)
+        # Reading what was closed orders the two: a version is inserted only after its predecessor has ended. Not by a
+        # join: for a prepared statement PostgreSQL expects ten keys, and would go through what was closed row by row.
         if gone:
-            operation: ColumnElement[Any] = constant(Operation.DELETE)
-            wanted: ColumnElement[bool] = true()
-        else:
-            operation = p.net(before, hint)
-            unchanged = versions.alias("unchanged")
-            holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
-            untouched = ~exists(select(null()).select_from(unchanged).where(holds).correlate(p.live))
-            wanted = or_(before.is_not(None), untouched)
-        return p.copy(tx, operation).select_from(source).where(p.among(p.live), wanted, allowed)
+            ended = select(func.count()).select_from(closed).scalar_subquery().is_not(None)
+            return p.copy(tx, constant(Operation.DELETE)).where(p.among(p.live), ended, allowed)
+        reborn = self._closed(closed, p.operation(closed) == constant(Operation.DELETE))
+        changed = self._closed(closed, true())
+        operation = case(
+            (reborn, constant(Operation.INSERT)), (changed, constant(Operation.UPDATE)), else_=p.hint(hint)
+        )
+        unchanged = versions.alias("unchanged")
+        holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
+        untouched = ~exists(select(null()).select_from(unchanged).where(holds).correlate(p.live))
+        return p.copy(tx, operation).where(p.among(p.live), or_(changed, untouched), allowed)
+
+    def _closed(self, closed: CTE, which: ColumnElement[bool]) -> ColumnElement[bool]:
+        keys = select(*self.pieces.history.key_of(closed)).where(which)
+        live = self.pieces.history.key_of(self.pieces.live)
+        return live[0].in_(keys) if len(live) == 1 else tuple_(*live).in_(keys)
 
     def _insert(self, copied: Any, *, again: bool, gone: bool) -> Any:
         p = self.pieces

@@ -1,14 +1,11 @@
 """Prove from the tables alone that history accounts for what is stored (invariants 1 to 4)."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
-    ColumnElement,
     Connection,
-    FromClause,
     Select,
     Subquery,
     Table,
@@ -26,6 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 import async_continuum as ac
+from tests.kit.kept import History, present
 
 SHOWN = 5
 """How many offenders of a kind the message names."""
@@ -56,32 +54,6 @@ def _binary(element: Any, compiler: Any, **options: Any) -> str:
     return f"(NOT (CAST({left} AS BINARY) <=> CAST({right} AS BINARY)))"
 
 
-@dataclass(frozen=True, slots=True)
-class History:
-    """One model's live table and the table of its versions. Lives for one check."""
-
-    name: str
-    live: Table
-    versions: Table
-    transaction: Table
-    key: tuple[str, ...]
-    begins: str
-    ends: str | None
-    operation: str
-
-    @property
-    def shared(self) -> list[str]:
-        """Name the columns that a version and the live row both hold."""
-        own = {self.begins, self.ends, self.operation}
-        return [name for name in self.versions.c.keys() if name in self.live.c and name not in own]  # noqa: SIM118
-
-    def columns(self, rows: FromClause) -> list[ColumnElement[Any]]:
-        return [rows.c[name] for name in self.key]
-
-    def same_entity(self, left: FromClause, right: FromClause) -> ColumnElement[bool]:
-        return and_(*(left.c[name] == right.c[name] for name in self.key))
-
-
 async def assert_invariants(
     engine: AsyncEngine,
     manager: ac.VersioningManager,
@@ -89,7 +61,7 @@ async def assert_invariants(
     allowed_empty: Collection[int] = frozenset(),
     unaccounted: bool = False,
 ) -> None:
-    """Fail with every broken invariant of every model that the manager versions and whose tables exist here.
+    """Fail with every broken invariant of everything that the manager versions and whose tables exist here.
 
     `allowed_empty` are transactions that the user asked for with `current_transaction`; `unaccounted` says that
     something was written past the recording on purpose, and leaves out what compares history with the live rows.
@@ -104,8 +76,7 @@ async def assert_invariants(
 def _broken(
     connection: Connection, manager: ac.VersioningManager, allowed_empty: frozenset[int], unaccounted: bool
 ) -> Iterator[str]:
-    models = _present(connection, manager)
-    histories = {history.versions: history for history in map(_history, models)}
+    histories = {history.versions: history for history in present(connection, manager)}
     written = _written(connection, list(histories.values()))
     for history in histories.values():
         if history.versions.fullname in written:
@@ -120,53 +91,6 @@ def _broken(
 
 
 # -- what there is --------------------------------------------------------------------------------------------------
-
-
-def _present(connection: Connection, manager: ac.VersioningManager) -> list[type]:
-    names: dict[str | None, set[str]] = {}
-    look = inspect(connection)
-
-    def exists_here(table: Table) -> bool:
-        if table.schema not in names:
-            names[table.schema] = set(look.get_table_names(table.schema))
-        return table.name in names[table.schema]
-
-    return [
-        model
-        for model in manager.models
-        if all(map(exists_here, (inspect(model).local_table, ac.version_table(model), _transaction_table(model))))
-    ]
-
-
-def _transaction_table(model: type) -> Table:
-    table = inspect(ac.transaction_class(model)).local_table
-    assert isinstance(table, Table)
-    return table
-
-
-def _history(model: type) -> History:
-    mapper = inspect(model)
-    live, versions = mapper.local_table, ac.version_table(model)
-    begins = _key_of(versions, ac.tx_column_name(model))
-    ends = _key_of(versions, ac.end_tx_column_name(model))
-    assert begins is not None, f"{versions} has no column {ac.tx_column_name(model)}"
-    key = tuple(column.key for column in mapper.primary_key if column.table is live)
-    return History(
-        model.__name__, live, versions, _transaction_table(model), key, begins, ends, _operation_column(versions, live)
-    )
-
-
-def _key_of(table: Table, name: str) -> str | None:
-    return next((column.key for column in table.c if name in (column.name, column.key)), None)
-
-
-def _operation_column(versions: Table, live: Table) -> str:
-    if "operation_type" in versions.c:
-        return "operation_type"
-    (renamed,) = (
-        column.key for column in versions.c if column.key not in live.c and isinstance(column.type, ac.OperationType)
-    )
-    return renamed
 
 
 def _written(connection: Connection, histories: list[History]) -> set[str]:

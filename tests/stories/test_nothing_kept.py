@@ -4,10 +4,12 @@ import asyncio
 import gc
 import random
 import tracemalloc
+from tracemalloc import Filter
 from typing import Any
 from weakref import WeakSet
 
 import pytest
+from sqlalchemy.event import registry
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -95,6 +97,13 @@ async def be_cancelled(sessions: Sessions, number: int, dice: random.Random) -> 
         await task
 
 
+def collect() -> None:
+    """Collect until nothing is found: a greenlet that was left within a statement runs to its end in the first pass."""
+    for _ in range(10):
+        if not gc.collect():
+            return
+
+
 async def live_many_lives(sessions: Sessions, numbers: range, dice: random.Random) -> None:
     """Open so many sessions that end in every way."""
     for number in numbers:
@@ -103,7 +112,10 @@ async def live_many_lives(sessions: Sessions, numbers: range, dice: random.Rando
             continue
         async with sessions() as session:
             await [succeed, give_up, fail, sign][number % 4](session, number)
-    gc.collect()
+    # A session that is cancelled while it closes goes on closing, in a task of its own.
+    if closing := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(closing)
+    collect()
 
 
 async def test_a_thousand_sessions_leave_no_recorder(sessions: Sessions, recorders: Seen) -> None:
@@ -120,6 +132,7 @@ async def test_memory_does_not_grow_from_session_to_session(sessions: Sessions) 
     tracemalloc.start()
     try:
         await live_many_lives(sessions, range(1, FIRST), dice)
+        listeners = len(registry._key_to_collection), len(registry._collection_to_key)
         early = tracemalloc.take_snapshot()
         await live_many_lives(sessions, range(FIRST, LAST), dice)
         late = tracemalloc.take_snapshot()
@@ -127,14 +140,16 @@ async def test_memory_does_not_grow_from_session_to_session(sessions: Sessions) 
         tracemalloc.stop()
 
     assert grown(early, late, "*/async_continuum/*") < 1_000
-    # The event loop and the compiled cache breathe, but by less than the smallest object for each session.
-    assert grown(early, late, "*") < (LAST - FIRST) * 50
+    assert (len(registry._key_to_collection), len(registry._collection_to_key)) == listeners
+    # SQLAlchemy's caches still fill up a little; a recorder that stayed would be ten times that. The tables of its
+    # listeners are resized as entries come and go; their number has just been compared.
+    assert grown(early, late, "*", but="*/sqlalchemy/event/registry.py") < (LAST - FIRST) * 100
 
 
-def grown(early: tracemalloc.Snapshot, late: tracemalloc.Snapshot, where: str) -> int:
+def grown(early: tracemalloc.Snapshot, late: tracemalloc.Snapshot, where: str, *, but: str = "") -> int:
     """Say by how many bytes grew what was allocated in some files."""
     before, after = (
-        sum(trace.size for trace in snapshot.filter_traces([tracemalloc.Filter(True, where)]).traces)
+        sum(trace.size for trace in snapshot.filter_traces([Filter(True, where), Filter(False, but)]).traces)
         for snapshot in (early, late)
     )
     return after - before
@@ -149,5 +164,5 @@ async def test_a_session_that_is_forgotten_is_collected(sessions: Sessions, reco
     await session.rollback()
     assert not session.info
     del session
-    gc.collect()
+    collect()
     assert len(recorders.alive) == 0

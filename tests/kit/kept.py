@@ -1,0 +1,88 @@
+"""Say which tables a manager keeps the history of: those of models, and those of links between them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, inspect
+
+import async_continuum as ac
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A live table and the table of its versions. Lives for one check."""
+
+    name: str
+    live: Table
+    versions: Table
+    transaction: Table
+    key: tuple[str, ...]
+    begins: str
+    ends: str | None
+    operation: str
+
+    @property
+    def shared(self) -> list[str]:
+        """Name the columns that a version and the live row both hold."""
+        own = {self.begins, self.ends, self.operation}
+        return [name for name in self.versions.c.keys() if name in self.live.c and name not in own]  # noqa: SIM118
+
+    def columns(self, rows: FromClause) -> list[ColumnElement[Any]]:
+        return [rows.c[name] for name in self.key]
+
+    def same_entity(self, left: FromClause, right: FromClause) -> ColumnElement[bool]:
+        return and_(*(left.c[name] == right.c[name] for name in self.key))
+
+
+def present(connection: Connection, manager: ac.VersioningManager) -> Iterator[History]:
+    """List the histories of models and links whose tables exist here."""
+    names: dict[str | None, set[str]] = {}
+    look = inspect(connection)
+
+    def exists_here(table: Table) -> bool:
+        if table.schema not in names:
+            names[table.schema] = set(look.get_table_names(table.schema))
+        return table.name in names[table.schema]
+
+    for history in (*map(_of_model, manager.models), *map(_of_link, manager.coverage.links.values())):
+        if all(map(exists_here, (history.live, history.versions, history.transaction))):
+            yield history
+
+
+def _of_link(link: Any) -> History:
+    kept = link.history
+    transaction = _table(link.transaction_class)
+    return History(
+        kept.table.name, kept.table, kept.version_table, transaction, kept.key, kept.begins, kept.ends, kept.operation
+    )
+
+
+def _of_model(model: type) -> History:
+    mapper = inspect(model)
+    live, versions = mapper.local_table, ac.version_table(model)
+    begins = _key_of(versions, ac.tx_column_name(model))
+    ends = _key_of(versions, ac.end_tx_column_name(model))
+    assert begins is not None, f"{versions} has no column {ac.tx_column_name(model)}"
+    key = tuple(column.key for column in mapper.primary_key if column.table is live)
+    transaction = _table(ac.transaction_class(model))
+    return History(model.__name__, live, versions, transaction, key, begins, ends, _operation_column(versions, live))
+
+
+def _table(model: type) -> Table:
+    table = inspect(model).local_table
+    assert isinstance(table, Table)
+    return table
+
+
+def _key_of(table: Table, name: str) -> str | None:
+    return next((column.key for column in table.c if name in (column.name, column.key)), None)
+
+
+def _operation_column(versions: Table, live: Table) -> str:
+    if "operation_type" in versions.c:
+        return "operation_type"
+    (renamed,) = (
+        column.key for column in versions.c if column.key not in live.c and isinstance(column.type, ac.OperationType)
+    )
+    return renamed

@@ -1,0 +1,1 @@
+"""Tests of links: what is recorded of association tables."""

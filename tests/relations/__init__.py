@@ -1,0 +1,1 @@
+"""The relations of a version show what was related then."""
