@@ -39,7 +39,7 @@ def draw(run: Run, file: Path) -> None:
     for panel, backend in zip(panels[0], backends, strict=True):
         _draw_panel(panel, backend, {w: outcomes for (b, w), outcomes in found.items() if b == backend})
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(backends), frameon=False)
     figure.savefig(file, dpi=120)
 
 

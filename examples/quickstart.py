@@ -109,7 +109,9 @@ async def main(path: Path) -> None:
         found = (await session.scalars(statement)).all()
         print(f"History is queried like any model: {len(found)} versions have a draft.")
         newest = await article.awaitable_versions()[-1]
-        print(f"The newest is {newest!r}, number {await newest.index()} of {await article.awaitable_versions().count()}.")
+        print(
+            f"The newest is {newest!r}, number {await newest.index()} of {await article.awaitable_versions().count()}."
+        )
 
     await engine.dispose()
 

@@ -176,7 +176,8 @@ def _said_to_be_remote(ends: ColumnElement[Any], versions: FromClause) -> Column
     def say(element: ClauseElement, **_: Any) -> Any:
         return remote(element) if isinstance(element, Column) and element.table is versions else None
 
-    return visitors.replacement_traverse(ends, {}, say)
+    said: ColumnElement[Any] = visitors.replacement_traverse(ends, {}, say)
+    return said
 
 
 def _moved(history: TableHistory, versions: FromClause | None = None) -> Place:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState, Mapper, aliased
-from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_dict, instance_state
 from sqlalchemy.orm.exc import ObjectDeletedError
 
 from async_continuum.build import Blueprint, blueprint_of
@@ -20,6 +20,8 @@ from async_continuum.read.source import require_async, session_of
 
 Changeset = dict[str, Change]
 
+# Of these, what is equal is stored alike.
+_PLAIN = frozenset({str, int, bool, bytes})
 _EXACT = (bool, int, float, Decimal, dict, list, tuple)
 
 
@@ -29,6 +31,8 @@ def same_stored(a: Any, b: Any, type_: Any) -> bool:
         return True
     if a is None or b is None or type(a) is not type(b):
         return False
+    if type(a) in _PLAIN:
+        return bool(a == b)
     if isinstance(a, _EXACT):
         return repr(a) == repr(b)
     return bool(type_.compare_values(a, b))
@@ -40,13 +44,18 @@ async def changesets(session: AsyncSession, versions: Iterable[Any]) -> dict[Any
     by_class: dict[type, list[Any]] = {}
     found = list(versions)
     for version in found:
-        blueprint_of(version)
-        by_class.setdefault(type(version), []).append(version)
+        if type(version) not in by_class:
+            blueprint_of(version)
+            by_class[type(version)] = []
+        by_class[type(version)].append(version)
     made: dict[Any, Changeset] = {}
     for of_class in by_class.values():
+        blueprint = blueprint_of(of_class[0])
+        types, operation = _types(blueprint), blueprint.operation
         stored = await _stored(source, of_class)
         before = await _predecessors(source, stored)
-        made |= {version: _changeset(before.get(row), row) for version, row in zip(of_class, stored, strict=True)}
+        for version, row in zip(of_class, stored, strict=True):
+            made[version] = _changeset(before.get(row), row, types, operation)
     return {version: made[version] for version in found}
 
 
@@ -65,7 +74,7 @@ async def diff(version: Any, other: Any) -> Changeset:
     if type(other) is not type(version) or _identity(version, blueprint)[:-1] != _identity(other, blueprint)[:-1]:
         raise ValueError(f"{version!r} and {other!r} are not versions of one entity")
     old, new = [(await _stored(None, [each]))[0] for each in (version, other)]
-    return _differences(_values(old, blueprint), _values(new, blueprint), blueprint)
+    return _differences(_values(old, blueprint), _values(new, blueprint), _types(blueprint))
 
 
 def pending_changeset(instance: Any) -> Changeset:
@@ -89,12 +98,14 @@ def pending_changeset(instance: Any) -> Changeset:
 
 async def _predecessors(session: AsyncSession, versions: Sequence[Any]) -> dict[Any, Any]:
     blueprint = blueprint_of(versions[0])
-    by_end = {(*_identity(v, blueprint)[:-1], getattr(v, blueprint.ends)): v for v in versions}
-    places = {
-        version: tuple(_identity(version, blueprint))
-        for version in versions
-        if getattr(version, blueprint.operation) is Operation.UPDATE
-    }
+    place_of, ends, operation = _places(blueprint), blueprint.ends, blueprint.operation
+    by_end: dict[tuple[Any, ...], Any] = {}
+    places: dict[Any, tuple[Any, ...]] = {}
+    for version in versions:
+        values, place = instance_dict(version), place_of(version)
+        by_end[*place[:-1], values[ends]] = version
+        if values[operation] is Operation.UPDATE:
+            places[version] = place
     missing = list(dict.fromkeys(place for place in places.values() if place not in by_end))
     found = by_end | (await _load_predecessors(session, blueprint, missing) if missing else {})
     return {version: found[place] for version, place in places.items() if place in found}
@@ -147,11 +158,22 @@ def _identity(version: Any, blueprint: Blueprint) -> list[Any]:
     return identity_in_order(inspect(version).identity, blueprint)
 
 
+def _places(blueprint: Blueprint) -> Callable[[Any], tuple[Any, ...]]:
+    """Give a function that reads a version's key and transaction id, looked up once for many versions."""
+    mapper: Mapper[Any] = inspect(blueprint.version_class)
+    names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    order = [names.index(name) for name in (*blueprint.key, blueprint.begins)]
+    if order == list(range(len(order))):
+        return lambda version: tuple(instance_state(version).key[1])  # type: ignore[index]
+    return lambda version: tuple(instance_state(version).key[1][i] for i in order)  # type: ignore[index]
+
+
 async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list[Any]:
     # What is expired is loaded at once for all, in the session given; versions of another session are left alone.
     blueprint = blueprint_of(versions[0])
     wanted = {*blueprint.attributes, blueprint.ends, blueprint.operation}
-    places = {v: tuple(_identity(v, blueprint)) for v in versions if wanted & set(inspect(v).unloaded)}
+    place_of = _places(blueprint)
+    places = {v: place_of(v) for v in versions if not instance_dict(v).keys() >= wanted}
     if not places:
         return list(versions)
     source = session_of(versions[0]) if session is None else session
@@ -177,27 +199,31 @@ def _way(session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any
 
 
 def _values(version: Any, blueprint: Blueprint) -> dict[str, Any]:
-    if getattr(version, blueprint.operation) is Operation.DELETE:
-        return {}
-    return {name: getattr(version, name) for name in blueprint.attributes}
+    values: dict[str, Any] = instance_dict(version)
+    return {} if values[blueprint.operation] is Operation.DELETE else values
 
 
-def _changeset(before: Any | None, version: Any) -> Changeset:
-    blueprint = blueprint_of(version)
-    stored = {name: getattr(version, name) for name in blueprint.attributes}
-    match getattr(version, blueprint.operation):
+def _changeset(before: Any | None, version: Any, types: Sequence[tuple[str, Any]], operation: str) -> Changeset:
+    stored: dict[str, Any] = instance_dict(version)
+    match stored[operation]:
         case Operation.INSERT:
-            return _differences({}, stored, blueprint)
+            return _differences({}, stored, types)
         case Operation.DELETE:
-            return _differences(stored, {}, blueprint)
+            return _differences(stored, {}, types)
     # An entity older than its history has no earlier state to compare with.
-    return _differences(_values(before, blueprint) if before is not None else {}, stored, blueprint)
+    earlier: dict[str, Any] = {} if before is None else instance_dict(before)
+    return _differences({} if earlier.get(operation) is Operation.DELETE else earlier, stored, types)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], blueprint: Blueprint) -> Changeset:
+def _types(blueprint: Blueprint) -> list[tuple[str, Any]]:
     columns = inspect(blueprint.version_class).columns
-    return {
-        name: Change(old.get(name), new.get(name))
-        for name in blueprint.attributes
-        if not same_stored(old.get(name), new.get(name), columns[name].type)
-    }
+    return [(name, columns[name].type) for name in blueprint.attributes]
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], types: Sequence[tuple[str, Any]]) -> Changeset:
+    changes = {}
+    for name, type_ in types:
+        before, after = old.get(name), new.get(name)
+        if before is not after and not same_stored(before, after, type_):
+            changes[name] = Change(before, after)
+    return changes

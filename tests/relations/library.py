@@ -141,7 +141,13 @@ def library(strategy: str) -> SimpleNamespace:
         __table_args__ = (ForeignKeyConstraint(["of_book", "number"], ["copy.book_id", "copy.number"]),)
 
     def reading(lazy: Any = "select", **options: Any) -> Any:
-        return relationship("Review", lazy=lazy, order_by="Review.id", overlaps="book,reviews,review_set,review_dict,lazy_dynamic", **options)
+        return relationship(
+            "Review",
+            lazy=lazy,
+            order_by="Review.id",
+            overlaps="book,reviews,review_set,review_dict,lazy_dynamic",
+            **options,
+        )
 
     class Book(Versioned, Dated, Base):
         __tablename__ = "book"
@@ -169,7 +175,9 @@ def library(strategy: str) -> SimpleNamespace:
             order_by=kinship.c.right_id,
             backref="related_by",
         )
-        credits = relationship("Credit", back_populates="book", order_by="Credit.author_id", cascade="all, delete-orphan")
+        credits = relationship(
+            "Credit", back_populates="book", order_by="Credit.author_id", cascade="all, delete-orphan"
+        )
         reviews = relationship("Review", back_populates="book", order_by="Review.id")
         copies = relationship("Copy", order_by="Copy.number")
 
@@ -213,7 +221,9 @@ def library(strategy: str) -> SimpleNamespace:
         lazy_joined = reading("joined", viewonly=True)
         lazy_subquery = reading("subquery", viewonly=True)
         lazy_immediate = reading("immediate", viewonly=True)
-        lazy_joined_author = relationship("Author", lazy="joined", innerjoin=False, foreign_keys=[author_id], viewonly=True)
+        lazy_joined_author = relationship(
+            "Author", lazy="joined", innerjoin=False, foreign_keys=[author_id], viewonly=True
+        )
 
         # Derived.
         title: Mapped[str] = synonym("name")
@@ -298,7 +308,9 @@ async def founding(session: Any, m: SimpleNamespace) -> None:
     session.add_all([m.Copy(book_id=b, number=n, name=f"copy {n}") for b, n in ((1, 1), (1, 2), (2, 1))])
     session.add_all([m.Credit(book_id=1, author_id=1, name="text"), m.Credit(book_id=1, author_id=2, name="cover")])
     await session.flush()
-    session.add_all([m.Loan(id=1, name="loan 1", book_id=1, number=1), m.Loan(id=2, name="loan 2", book_id=2, number=1)])
+    session.add_all(
+        [m.Loan(id=1, name="loan 1", book_id=1, number=1), m.Loan(id=2, name="loan 2", book_id=2, number=1)]
+    )
     one, two, three = [await session.get_one(m.Book, n) for n in (1, 2, 3)]
     tags = [await session.get_one(m.Tag, n) for n in (1, 2, 3)]
     for book in (one, two, three):

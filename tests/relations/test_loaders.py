@@ -151,7 +151,9 @@ async def test_a_query_of_versions_takes_loader_options(sessions, models, told):
         book = await session.get_one(models.Book, 1)
         versions = await book.awaitable_versions().options(selectinload(BookVersion.tags))
         assert [seen(version.tags) for version in versions] == [expected[inspect(each).identity] for each in versions]
-        last = (await book.awaitable_versions().options(selectinload(BookVersion.tags).selectinload(TagVersion.books)))[-1]
+        last = (await book.awaitable_versions().options(selectinload(BookVersion.tags).selectinload(TagVersion.books)))[
+            -1
+        ]
         assert any(seen(last) in seen(tag.books) for tag in last.tags)
 
 

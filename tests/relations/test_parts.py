@@ -51,7 +51,9 @@ async def test_a_hybrid_over_a_relation_shows_what_was_related(session, models, 
 async def test_a_hybrid_method_is_asked_of_versions(session, models, first):
     BookVersion = version_class(models.Book)
     assert not first.begins_after(1900)
-    after = await session.scalars(select(BookVersion.transaction_id).where(BookVersion.id == 1, BookVersion.begins_after(1900)))
+    after = await session.scalars(
+        select(BookVersion.transaction_id).where(BookVersion.id == 1, BookVersion.begins_after(1900))
+    )
     assert list(after) == [2, 3]
 
 
@@ -81,8 +83,8 @@ async def test_a_column_property_over_the_row_itself_is_of_the_past(session, mod
 
 
 async def test_a_column_property_over_other_rows_is_absent_and_says_why(session, models, first):
-    with pytest.raises(AttributeError, match="BookVersion.review_count is not available.*other rows"):
+    with pytest.raises(AttributeError, match=r"BookVersion\.review_count is not available.*other rows"):
         _ = first.review_count
-    with pytest.raises(AttributeError, match="BookVersion.review_count is not available.*other rows"):
+    with pytest.raises(AttributeError, match=r"BookVersion\.review_count is not available.*other rows"):
         _ = version_class(models.Book).review_count
     assert not hasattr(first, "review_count")

@@ -149,9 +149,7 @@ async def test_a_moment_and_a_relation_go_together(session, models, past):
         tagged = select(BookVersion).where(alive_at(BookVersion, moment), BookVersion.tags.any(name="old"))
         found = {book.id for book in await session.scalars(tagged)}
         assert found == {
-            book.id
-            for book in past
-            if book.transaction_id == moment and any(tag.name == "old" for tag in book.tags)
+            book.id for book in past if book.transaction_id == moment and any(tag.name == "old" for tag in book.tags)
         }
 
 
