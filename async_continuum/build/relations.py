@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Table, and_, inspect, literal, or_, select
+from sqlalchemy import Column, Table, and_, inspect, literal, or_, select, type_coerce
 from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote, synonym
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 
@@ -121,7 +121,9 @@ def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
     if target is not None:
         versions = target.history.version_table.alias("target")
         joined = source.join(versions, _adapted(prop.secondaryjoin, link, _moved(target.history, versions), plain=True))
-        columns += [versions.c[name].label(f"target_{name}") for name in target.history.key]
+        # A coercion, because with_parent() would take a column that descends from the target's for the target's own.
+        keyed = [(name, versions.c[name]) for name in target.history.key]
+        columns += [type_coerce(column, column.type).label(f"target_{name}") for name, column in keyed]
         columns += _lifetime("target", target.history, versions)
         lifetimes.append("target")
     wanted = []
@@ -148,8 +150,9 @@ def _kept(secondary: FromClause, history: TableHistory | None, source: FromClaus
 
 
 def _lifetime(name: str, history: TableHistory, versions: FromClause) -> list[Any]:
+    begins = versions.c[history.begins]
     return [
-        versions.c[history.begins].label(f"{name}_begins"),
+        type_coerce(begins, begins.type).label(f"{name}_begins"),
         ends_of(history, versions).label(f"{name}_ends"),
     ]
 

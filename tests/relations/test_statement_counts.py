@@ -60,7 +60,8 @@ async def test_each_relation_of_a_chained_path_takes_one_statement(sessions, mod
 
 async def test_every_relation_of_all_takes_one_statement_each(sessions, models, count, statements):
     BookVersion = version_class(models.Book)
-    names = inspect(BookVersion).relationships.keys()
+    # version_parent loads live objects, which load what their model says they do.
+    names = set(inspect(BookVersion).relationships.keys()) - {"version_parent"}
     async with sessions() as session:
         before = len(statements)
         loaded = select(BookVersion).options(*(selectinload(getattr(BookVersion, name)) for name in names))
