@@ -13,7 +13,7 @@ from async_continuum.build import TableHistory
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
 from async_continuum.manager.watching import Watch
-from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
+from async_continuum.record import FlushChanges, Key, TableChanges, context_of, moved_along, transaction_values
 from async_continuum.write import (
     Ledger,
     Ledgers,
@@ -22,6 +22,7 @@ from async_continuum.write import (
     drop_if_empty,
     new_transaction,
     settle,
+    write_followers,
     write_gone,
     write_live,
 )
@@ -64,8 +65,10 @@ class Recorder:
         for changes in waiting:
             place, ledger = self._begin(changes)
             again = changes.history in self._seen[place]
-            self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
-            for cascade in self._coverage.cascades_from(changes.history):
+            ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+            self._follow(changes, place, ledger, changes.gone)
+            histories = (changes.history, *changes.followers)
+            for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
                 if cascade.on_update if changes.moved else cascade.on_delete:
                     keys = children(connection, cascade, changes.gone, lock=True)
                     waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
@@ -79,14 +82,13 @@ class Recorder:
         for changes in self.changes.take():
             if changes.live or changes.gone:
                 self._record(changes)
-            arrived[changes.history] = tuple(changes.fresh)
+            arrived[changes.history] = arrived.get(changes.history, ()) + tuple(changes.fresh)
         for connection, cascade in self.changes.take_moved():
-            keys = children(connection, cascade, arrived.get(cascade.parent, ()), lock=False)
-            arrived[cascade.history] = keys
+            parent, child = cascade.parent.leader or cascade.parent, cascade.child.history
+            keys = children(connection, cascade, arrived.get(parent, ()), lock=False)
+            arrived[child] = keys
             if keys:
-                self._record(
-                    TableChanges(connection, cascade.child, cascade.history, keys, frozenset(keys), moved=True)
-                )
+                self._record(moved_along(connection, cascade, keys))
         self._seen = {}
 
     def _record(self, changes: TableChanges) -> None:
@@ -95,9 +97,18 @@ class Recorder:
         again = changes.moved or changes.history in self._seen[place]
         if changes.live:
             ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
+            ledger = self._follow(changes, place, ledger, changes.live)
         if again:
             keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
-            self._put(place, ledger, settle(target, ledger, keys))
+            # What was deleted before may have come again as another class.
+            followers = tuple(changes.history.followers) if changes.fresh else changes.followers
+            self._put(place, ledger, settle(replace(target, followers=followers), ledger, keys))
+
+    def _follow(self, changes: TableChanges, place: Place, ledger: Ledger, keys: tuple[Key, ...]) -> Ledger:
+        """Version the rest of these rows, in the tables below."""
+        for follower in changes.followers:
+            ledger = self._put(place, ledger, write_followers(self._target(changes), ledger, follower, keys))
+        return ledger
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
@@ -172,7 +183,11 @@ class Recorder:
     def _target(self, changes: TableChanges) -> Target:
         place = (changes.connection, changes.blueprint.transaction_class)
         return Target(
-            changes.connection, changes.history, changes.blueprint.transaction_table, lambda: self._values(place)
+            changes.connection,
+            changes.history,
+            changes.blueprint.transaction_table,
+            lambda: self._values(place),
+            changes.followers,
         )
 
     def _values(self, place: Place) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Recorded: what did this flush change, who did it, and why?"""
 
-from async_continuum.record.changes import FlushChanges, Key, ModelChanges, TableChanges, key_will_change
+from async_continuum.record.changes import FlushChanges, Key, ModelChanges, TableChanges, key_will_change, moved_along
 from async_continuum.record.context import (
     Context,
     context_of,
@@ -20,6 +20,7 @@ __all__ = [
     "context_of",
     "is_disabled",
     "key_will_change",
+    "moved_along",
     "set_context",
     "transaction_values",
     "versioning_context",

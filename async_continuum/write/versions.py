@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import Key, keys_for
+from async_continuum.write.followers import FollowerStatements
 from async_continuum.write.ledger import Ledger
 from async_continuum.write.pieces import Pieces
 from async_continuum.write.portable import PortableStatements
@@ -28,21 +29,33 @@ class Target:
     transaction_table: Table
     values: Callable[[], Mapping[str, Any]]
     """The values of a new transaction row; called only when there is one to write."""
+    followers: tuple[TableHistory, ...] = ()
+    """The tables below, under joined inheritance: a change in one of them is one of the entity."""
 
 
 def write_live(target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, again: bool) -> Ledger:
     """Version rows that are in the database now. ``again``: this transaction may have versions of them already."""
+    if target.followers and target.connection.dialect.name == "postgresql":
+        # Two writers of different tables of one entity would not wait for one another, and miss what the other did.
+        stored = [key for key in keys if key not in fresh]
+        if stored:
+            _lock(target, stored, stay=True)
     return _write(target, ledger, keys, fresh, gone=False, again=again)
 
 
 def write_gone(target: Target, ledger: Ledger, keys: Sequence[Key], *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
-    statements = _statements_for(target, keys)
-    if isinstance(statements, PostgresqlStatements):
-        # A snapshot taken before the wait for another writer would not show what that writer recorded.
-        for batch in statements.pieces.keys.batches(keys):
-            target.connection.execute(statements.lock, statements.pieces.keys.bind(batch, "keys"))
+    # A snapshot taken before the wait for another writer would not show what that writer recorded.
+    _lock(target, keys, stay=False)
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
+
+
+def write_followers(target: Target, ledger: Ledger, follower: TableHistory, keys: Sequence[Key]) -> Ledger:
+    """Version the rows of these entities in a table below, where the topmost table has a version of them now."""
+    if ledger.transaction_id is None:
+        return ledger
+    rows = _follower(target, follower, keys).write(target.connection, keys, ledger.transaction_id)
+    return ledger.wrote(follower, rows=rows)
 
 
 def settle(target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
@@ -50,6 +63,8 @@ def settle(target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
     if ledger.transaction_id is None:
         return ledger
     removed = _statements_for(target, keys).settlement.run(target.connection, keys, ledger.transaction_id)
+    for follower in target.followers:
+        _follower(target, follower, keys).settle(target.connection, keys, ledger.transaction_id)
     return ledger.took_away(removed)
 
 
@@ -58,6 +73,14 @@ def renumber(target: Target, ledger: Ledger) -> Ledger:
     assert ledger.transaction_id is not None
     new = overtaken(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
     return replace(ledger, transaction_id=new)
+
+
+def _lock(target: Target, keys: Sequence[Key], *, stay: bool) -> None:
+    statements = _statements_for(target, keys)
+    if isinstance(statements, PostgresqlStatements):
+        lock = statements.lock_those_that_stay if stay else statements.lock
+        for batch in statements.pieces.keys.batches(keys):
+            target.connection.execute(lock, statements.pieces.keys.bind(batch, "keys"))
 
 
 def _write(
@@ -110,9 +133,19 @@ def _statements_for(target: Target, keys: Sequence[Key]) -> Statements:
     dialect = target.connection.dialect
     way = keys_for(target.history.key_types, keys, dialect)
     built: dict[Any, Statements] = target.history.statements
-    place = ("write", dialect.name, way.name)
+    place = ("write", dialect.name, way.name, target.followers)
     if place not in built:
-        pieces = Pieces(target.history, dialect, way)
+        pieces = Pieces(target.history, dialect, way, target.followers)
         kind = PostgresqlStatements if dialect.name == "postgresql" else PortableStatements
         built[place] = kind(pieces)
     return built[place]
+
+
+def _follower(target: Target, follower: TableHistory, keys: Sequence[Key]) -> FollowerStatements:
+    dialect = target.connection.dialect
+    way = keys_for(follower.key_types, keys, dialect)
+    place = ("follow", dialect.name, way.name, target.history)
+    if place not in follower.statements:
+        follower.statements[place] = FollowerStatements(Pieces(follower, dialect, way), target.history)
+    built: FollowerStatements = follower.statements[place]
+    return built
