@@ -7,6 +7,7 @@ from async_continuum.record.context import (
     is_disabled,
     set_context,
     transaction_values,
+    under,
     versioning_context,
     versioning_disabled,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "key_will_change",
     "set_context",
     "transaction_values",
+    "under",
     "versioning_context",
     "versioning_disabled",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -162,6 +162,16 @@ def context_of(session: Session) -> Context:
     """Resolve who and why for a session, now: its own values over those of the running task."""
     own: Context | None = session.info.get(_SESSION_KEY)
     return _current.get() if own is None else own.over(_current.get())
+
+
+def under(context: Context, defaults: Sequence[Mapping[str, Any]]) -> Context:
+    """Lay a context over what plugins say, as arguments of `versioning_context`; the first of them wins."""
+    for given in reversed(defaults):
+        known = {"user": None, "user_id": None, "remote_addr": None, "meta": None, **given}
+        user, user_id, address, meta = (known.pop(name) for name in ("user", "user_id", "remote_addr", "meta"))
+        own = _context(user, user_id, address, meta, known)
+        context = context.over(own)
+    return context
 
 
 def transaction_values(context: Context, table: Table) -> dict[str, Any]:
