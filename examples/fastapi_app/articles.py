@@ -43,7 +43,7 @@ class Shown(BaseModel):
             title=article.title,
             body=article.body,
             published=article.published,
-            tags=[tag.name for tag in article.tags],
+            tags=sorted(tag.name for tag in article.tags),
         )
 
 
@@ -90,7 +90,9 @@ async def retract_article(article_id: int, session: PlainSession, tasks: Backgro
     """What a service does with its key: the middleware knows it. The work follows after the response."""
     if not request.user.is_authenticated:
         raise HTTPException(401)
-    await article_with(session, article_id)
+    # The task runs while this session is still open: it gives its connection back, or a small pool waits for itself.
+    async with session.begin():
+        await article_with(session, article_id)
     tasks.add_task(retract, request.app.state.database, article_id)
 
 
@@ -118,4 +120,4 @@ async def commit(session: AsyncSession) -> None:
     try:
         await session.commit()
     except IntegrityError as error:
-        raise HTTPException(409, "an article has this title") from error
+        raise HTTPException(409, "this title is taken") from error

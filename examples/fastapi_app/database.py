@@ -54,7 +54,7 @@ def begin_by_itself(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN")
 
 
 # A synchronous dependency: FastAPI runs it in a thread. It could not set a context for the endpoint from there.
