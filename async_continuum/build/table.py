@@ -31,6 +31,8 @@ class TableHistory:
     extras: Extras = NOTHING
     added: tuple[AddedColumn, ...] = ()
     """What the version table holds besides the columns of the table."""
+    is_link: bool = False
+    """Whether this is an association table, whose rows are known by what they link."""
     statements: dict[Any, Any] = field(default_factory=dict)
     """What later steps have compiled for this table, kept here so that it goes with the table."""
 

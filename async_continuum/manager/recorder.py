@@ -10,12 +10,20 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import Blueprint, TableHistory
-from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
 from async_continuum.manager.watching import Watch
 from async_continuum.plugins import Flushed, Signing
-from async_continuum.record import Context, FlushChanges, Key, TableChanges, context_of, transaction_values, under
+from async_continuum.record import (
+    Context,
+    FlushChanges,
+    Key,
+    TableChanges,
+    context_of,
+    meta_values,
+    transaction_values,
+    under,
+)
 from async_continuum.write import (
     Ledger,
     Ledgers,
@@ -209,13 +217,6 @@ class Recorder:
         return values if signature is None else {**values, **signature.values}
 
     def _rows(self, place: Place) -> list[Rows]:
-        meta = self._context().meta
         plugins = self._coverage.plugins
-        if meta and not plugins.stores_meta:
-            raise ImproperlyConfigured(
-                f"the context gives meta={dict(meta)!r}, and nothing stores it: "
-                "make_versioned(plugins=[TransactionMetaPlugin()]).",
-                option="plugins",
-            )
-        called = {name: value() if callable(value) else value for name, value in meta.items()}
-        return plugins.transaction_rows(Signing(self.session, place[1], called)) if plugins.plugins else []
+        meta = meta_values(self._context(), stored=plugins.stores_meta)
+        return plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []

@@ -3,8 +3,10 @@
 from async_continuum.record.changes import FlushChanges, Key, ModelChanges, TableChanges, key_will_change
 from async_continuum.record.context import (
     Context,
+    IfStored,
     context_of,
     is_disabled,
+    meta_values,
     set_context,
     transaction_values,
     under,
@@ -15,12 +17,14 @@ from async_continuum.record.context import (
 __all__ = [
     "Context",
     "FlushChanges",
+    "IfStored",
     "Key",
     "ModelChanges",
     "TableChanges",
     "context_of",
     "is_disabled",
     "key_will_change",
+    "meta_values",
     "set_context",
     "transaction_values",
     "under",

@@ -43,6 +43,31 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class IfStored:
+    """A value of ``meta`` that is left out where no plugin stores meta, instead of being refused. Immutable."""
+
+    value: Any
+
+
+def meta_values(context: Context, *, stored: bool) -> dict[str, Any]:
+    """Resolve a context's meta, now; ``stored`` says whether there is a place for it.
+
+    Raises `ImproperlyConfigured` where there is none: why something was done is never dropped.
+    """
+    if not stored:
+        lost = {name: value for name, value in context.meta.items() if not isinstance(value, IfStored)}
+        if lost:
+            raise ImproperlyConfigured(
+                f"the context gives meta={lost!r}, and nothing stores it: "
+                "make_versioned(plugins=[TransactionMetaPlugin()]).",
+                option="plugins",
+            )
+        return {}
+    plain = {name: given.value if isinstance(given, IfStored) else given for name, given in context.meta.items()}
+    return {name: value() if callable(value) else value for name, value in plain.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class _Disabled:
     """Whose changes are not recorded: None for everybody's. Immutable."""
 

@@ -65,13 +65,13 @@ def copied(
 def copying_of(
     history: TableHistory,
     dialect: Dialect,
+    row: FromClause,
     tx: ColumnElement[int],
     operation: ColumnElement[Any],
     *,
     gone: bool,
 ) -> tuple[Copying, ColumnElement[Any] | None]:
     """Describe the copy of live rows, and give the id of the version that each had before."""
-    row = history.table
     if gone or not history.added:
         before = None if gone else history.version_table.alias("before")
         return Copying(history, dialect, row, before, tx, operation), None
