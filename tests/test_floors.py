@@ -33,7 +33,17 @@ FLOORS = {
     "ext": 8,
 }
 
-DRIVERS_AND_FRAMEWORKS = {"aiosqlite", "asyncpg", "psycopg", "fastapi", "starlette", "alembic"}
+DRIVERS_AND_FRAMEWORKS = {
+    "aiosqlite",
+    "asyncpg",
+    "psycopg",
+    "fastapi",
+    "starlette",
+    "litestar",
+    "quart",
+    "celery",
+    "alembic",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

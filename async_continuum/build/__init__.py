@@ -19,6 +19,7 @@ from async_continuum.build.names import fit
 from async_continuum.build.relations import past_targets, relate
 from async_continuum.build.table import TableHistory, ends_of, resolve_types
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
+from async_continuum.build.twins import live_rows, may_have_twins
 from async_continuum.build.types import OperationType, UtcDateTime
 
 __all__ = [
@@ -46,7 +47,9 @@ __all__ = [
     "history_of",
     "identity_of",
     "key_after_flush",
+    "live_rows",
     "mappers_of",
+    "may_have_twins",
     "past_targets",
     "relate",
     "remove_transaction_class",
