@@ -28,6 +28,8 @@ class TableHistory:
     ends: str | None
     operation: str
     strategy: Strategy
+    is_link: bool = False
+    """Whether this is an association table, whose rows are known by what they link."""
     statements: dict[Any, Any] = field(default_factory=dict)
     """What later steps have compiled for this table, kept here so that it goes with the table."""
 

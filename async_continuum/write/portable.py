@@ -131,7 +131,7 @@ class PortableStatements:
     def _refresh(self, *, gone: bool) -> Executable:
         p = self.pieces
         versions = p.history.version_table
-        live = p.history.table.alias("live")
+        live = p.live_as("live")
         values: dict[str, ColumnElement[Any]] = {
             name: select(live.c[name]).where(p.same(live, versions)).correlate(versions).scalar_subquery()
             for name in p.history.columns
@@ -151,7 +151,8 @@ def _run(connection: Connection, statements: Sequence[Executable], parameters: d
 
 def lock_rows(p: Pieces) -> Executable:
     """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
+    live = p.history.table
     locked = (
-        select(literal(1)).select_from(p.live).where(p.among(p.live)).order_by(*p.history.key_of(p.live))
+        select(literal(1)).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
     ).with_for_update()
     return select(func.count()).select_from(locked.subquery("locked"))
