@@ -150,7 +150,7 @@ def _take_columns(history: TableHistory, mapper: Mapper[Any], settings: Settings
     history.decided.update(column.key for column in history.table.c if attribute_of(mapper, column) is not None)
     history.decided.update(column.key for column in columns)
     if columns:
-        extend_table(history, columns)
+        extend_table(history, columns, model=mapper.class_)
 
 
 def complete(blueprint: Blueprint) -> Blueprint:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, rel
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 
 from async_continuum.build.blueprint import Blueprint, blueprint_of, find_blueprint, find_history
+from async_continuum.build.comparing import Compared
 from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.build.version_class import Unavailable
 from async_continuum.operation import Operation
@@ -82,7 +83,7 @@ def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
     target = None if target is None or target.version_class is None else target
     begins = blueprint.history.version_table.c[blueprint.begins]
     to = _moved(*target.histories) if target else _stays(prop.mapper)
-    arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist}
+    arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist, "comparator_factory": Compared}
     if prop.secondary is not None:
         links = _links(prop, target)
         arguments["secondary"] = links.rows

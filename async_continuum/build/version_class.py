@@ -111,10 +111,31 @@ def build_version_class(
 def add_missing(version_class: Any, mapper: Mapper[Any], histories: Sequence[TableHistory]) -> None:
     """Give a version class the columns that its model has got since both were declared."""
     version_mapper: Mapper[Any] = version_class.__mapper__
-    for name, columns in attributes_of(mapper, histories).items():
-        # What a class above has got comes down by itself.
-        if not version_mapper.has_property(name) and mapper.get_property(name).parent is mapper:
-            version_mapper.add_property(name, _mapped(columns))
+    # What a class above has got comes down by itself.
+    own = {n: c for n, c in attributes_of(mapper, histories).items() if mapper.get_property(n).parent is mapper}
+    for name, each in {**{n: _mapped(c) for n, c in own.items()}, **added_properties(histories, own)}.items():
+        if not version_mapper.has_property(name):
+            version_mapper.add_property(name, each)
+
+
+def added_properties(histories: Sequence[TableHistory], attributes: Attributes) -> dict[str, Any]:
+    """Name the attributes of what plugins have added: after the attribute that a column is about, where it is.
+
+    Of a column that is about another one only with that one's attribute, which is among ``attributes``.
+    """
+    names = {column: name for name, columns in attributes.items() for column in columns}
+    found: dict[str, list[Column[Any]]] = {}
+    for history in reversed(histories):
+        versions = history.version_table
+        for each in history.added:
+            key = each.column.key
+            if each.beside is not None:
+                about = names.get(versions.c[each.beside])
+                if about is None:
+                    continue
+                key = about + key.removeprefix(each.beside)
+            found.setdefault(key, []).append(versions.c[each.column.key])
+    return {name: _mapped(columns) for name, columns in found.items()}
 
 
 def add_derived(version_class: Any, mapper: Mapper[Any], histories: Sequence[TableHistory]) -> None:
@@ -143,9 +164,9 @@ def _properties(
 ) -> dict[str, Any]:
     inherited = {} if above is None else attributes_of(above.mapper, above.histories)
     attributes = attributes_of(mapper, histories)
-    properties: dict[str, Any] = {
-        name: _mapped(columns) for name, columns in attributes.items() if inherited.get(name) != columns
-    }
+    own = {name: columns for name, columns in attributes.items() if inherited.get(name) != columns}
+    properties: dict[str, Any] = {name: _mapped(columns) for name, columns in own.items()}
+    properties |= added_properties(histories, own)
     relations: dict[str, Any] = {}
     if above is None:
         properties |= _own_properties(histories[0], settings)

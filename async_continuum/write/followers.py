@@ -27,11 +27,11 @@ class FollowerStatements:
     pieces: Pieces
     leader: TableHistory
 
-    def write(self, connection: Connection, keys: Sequence[Key], transaction_id: int) -> int:
+    def write(self, connection: Connection, keys: Sequence[Key], transaction_id: int, *, gone: bool) -> int:
         """Version the rows of entities that the transaction has a version of; returns how many that were."""
         rows = 0
         for batch in self.pieces.keys.batches(keys):
-            for statement in self._written:
+            for statement in self._gone if gone else self._live:
                 rows = connection.execute(statement, self._parameters(batch, transaction_id)).rowcount
         return rows
 
@@ -57,11 +57,18 @@ class FollowerStatements:
         return exists(self._of_leader(rows))
 
     @cached_property
-    def _written(self) -> list[Executable]:
+    def _live(self) -> list[Executable]:
+        return self._written(gone=False)
+
+    @cached_property
+    def _gone(self) -> list[Executable]:
+        return self._written(gone=True)
+
+    def _written(self, *, gone: bool) -> list[Executable]:
         p = self.pieces
         versions = p.history.version_table
         operation = self._of_leader(p.live).scalar_subquery()
-        copied = p.copy(TX, operation).where(p.among(p.live), self._leads(p.live))
+        copied = p.copy(TX, operation, gone=gone).where(p.among(p.live), self._leads(p.live))
         if p.dialect.name == "postgresql":
             return [self._upsert(copied if p.history.ends is None else copied.where(self._after_closing()))]
         closing: list[Executable] = [] if p.history.ends is None else [self._closing()]
@@ -89,7 +96,7 @@ class FollowerStatements:
         versions = p.history.version_table
         upsert: Any = (postgresql if p.dialect.name == "postgresql" else sqlite).insert(versions)
         upsert = upsert.from_select(p.target, copied, include_defaults=False)
-        values = {name: upsert.excluded[name] for name in (*p.history.columns, p.history.operation)}
+        values = {name: upsert.excluded[name] for name in (*p.contents, p.history.operation)}
         return upsert.on_conflict_do_update(  # type: ignore[no-any-return]
             index_elements=list(versions.primary_key), set_=values
         )
@@ -98,7 +105,7 @@ class FollowerStatements:
     def _futile(self) -> Executable:
         p = self.pieces
         versions = p.history.version_table
-        live = p.history.table.alias("live")
+        live = p.live_as("live")
         alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
         gone = self._of_leader(versions).scalar_subquery() == constant(Operation.DELETE)
         # One deleted and inserted again as another class has no rows here any more, and lives.

@@ -89,7 +89,7 @@ async def test_what_is_deleted_and_born_again_as_another_class_is_one_of_that_cl
     assert (type(then), type(now)) == (version_class(models.Cat), version_class(models.Kitten))
     assert (then.end_transaction_id, now.end_transaction_id) == (now.transaction_id, None)
     assert await now.diff(now) == {}
-    assert await verify(session) == []
+    assert await verify(session, models.Animal) == []
 
 
 async def test_versions_are_objects_of_the_classes_that_their_rows_name(session, models):
@@ -113,7 +113,8 @@ async def test_versions_are_objects_of_the_classes_that_their_rows_name(session,
     assert (found[1].lives, found[2].lives, found[2].toy, found[3].tricks) == (9, 8, "ball", 1)
     assert [each.id for each in await session.scalars(select(CatVersion).order_by(CatVersion.id))] == [2, 3]
     assert [each.id for each in await session.scalars(select(DogVersion))] == [4]
-    assert issubclass(KittenVersion, CatVersion) and issubclass(DogVersion, AnimalVersion)
+    assert issubclass(KittenVersion, CatVersion)
+    assert issubclass(DogVersion, AnimalVersion)
 
     every = with_polymorphic(AnimalVersion, "*")
     statement = select(every).where((every.KittenVersion.toy == "ball") | (every.DogVersion.tricks == 1))
@@ -216,7 +217,8 @@ async def test_a_hierarchy_is_maintained_as_a_whole(session, models):
         await session.execute(version_table(model).delete())
     assert await backfill(session, models.Cat) == 2
     await session.commit()
-    assert await verify(session) == [] and await backfill(session) == 0
+    assert await verify(session, models.Animal) == []
+    assert await backfill(session, models.Animal) == 0
     (version,) = await versions_of(session, models.Kitten, 1)
     assert (version.name, version.toy, version.operation_type) == ("a", "ball", Operation.INSERT)
     await session.commit()
@@ -238,21 +240,21 @@ async def test_the_number_of_statements_does_not_grow_with_the_rows(sessions, mo
         async with sessions() as session:
             kittens = [models.Kitten(id=start + i, name="a", toy="ball") for i in range(number)]
             session.add_all(kittens)
-            before = len(statements)
+            before = len(statements.matching('_version'))
             await session.commit()
-            inserted = len(statements) - before
+            inserted = len(statements.matching('_version')) - before
             kittens = list(await session.scalars(select(models.Kitten).where(models.Kitten.id >= start)))
             for kitten in kittens:
                 kitten.toy = "mouse"
-            before = len(statements)
+            before = len(statements.matching('_version'))
             await session.commit()
-            updated = len(statements) - before
+            updated = len(statements.matching('_version')) - before
             kittens = list(await session.scalars(select(models.Kitten).where(models.Kitten.id >= start)))
             for kitten in kittens:
                 await session.delete(kitten)
-            before = len(statements)
+            before = len(statements.matching('_version'))
             await session.commit()
-            counted.append((inserted, updated, len(statements) - before))
+            counted.append((inserted, updated, len(statements.matching('_version')) - before))
     assert counted[0] == counted[1]
 
 
