@@ -22,7 +22,7 @@ from async_continuum.revert.identity import has_generated_always, overriding_ide
 from async_continuum.revert.objects import born_again, set_back, settable
 from async_continuum.revert.paths import read_paths
 from async_continuum.revert.plan import Entity, Relation, RevertPlan, make_plan
-from async_continuum.revert.survey import Survey, key_of
+from async_continuum.revert.survey import Survey, key_reader
 from async_continuum.revert.values import missing_column
 
 
@@ -31,7 +31,7 @@ async def revert(version: Any, session: AsyncSession, relations: Sequence[str] =
 
     Raises `RevertError`, and then nothing is changed.
     """
-    survey, plan, root = await _prepare(version, session, relations)
+    survey, plan, root = await _prepare(version, session, relations, applying=True)
     if root is None:
         for entity in plan.deleted:
             await survey.session.delete(survey.live[entity])
@@ -54,18 +54,18 @@ async def revert(version: Any, session: AsyncSession, relations: Sequence[str] =
 
 async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> RevertPlan:
     """Say what `revert` would do, and touch nothing. Raises `RevertError` where it would, before anything is sent."""
-    return (await _prepare(version, session, relations))[1]
+    return (await _prepare(version, session, relations, applying=False))[1]
 
 
 async def _prepare(
-    version: Any, session: AsyncSession, relations: Sequence[str]
+    version: Any, session: AsyncSession, relations: Sequence[str], *, applying: bool
 ) -> tuple[Survey, RevertPlan, Entity | None]:
     source = require_async(session)
     blueprint = blueprint_of(version)
     tree = read_paths(version, blueprint, relations)
     stored = await _stored(version, blueprint, source)
     survey = Survey(source, getattr(stored, blueprint.begins))
-    root = Entity(blueprint.model, key_of(stored, blueprint))
+    root = Entity(blueprint.model, key_reader(blueprint)(stored))
     model: Any = blueprint.model
     live = await source.get(model, root.key)
     if getattr(stored, blueprint.operation) is Operation.DELETE:
@@ -77,13 +77,17 @@ async def _prepare(
         if live in source.deleted:
             # Not flushed yet: adding it takes the deletion back.
             source.add(live)
+        survey.live[root] = live
+    if relations and (applying or source.autoflush):
+        # Now, because what the database changes of itself meanwhile is part of the present that is surveyed.
+        await source.flush()
+    if live is not None:
         unloaded = inspect(live).unloaded.intersection(settable(blueprint))
         if unloaded:
             await source.refresh(live, attribute_names=sorted(unloaded))
-        survey.live[root] = live
     await survey.visit([stored], blueprint, tree)
     plan = make_plan(survey.found)
-    for entity in plan.inserted:
+    for entity in {entity.model: entity for entity in plan.inserted}.values():
         _require_complete(version, entity)
     return survey, plan, root
 
@@ -119,7 +123,7 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
             _relink(survey, relation, linked=(), unlinked=[each for each in relation.unlinked if each in early])
         await survey.session.flush()
     for entity in plan.updated:
-        set_back(survey.live[entity], survey.stored[entity], blueprint_of(entity.model))
+        set_back(survey.live[entity], survey.stored[entity], survey.differing[entity])
     waiting = {}
     for entity in plan.inserted:
         live, in_sql = born_again(survey.stored[entity], blueprint_of(entity.model))

@@ -14,8 +14,10 @@ from async_continuum.revert.plan import Entity
 
 def break_circles(born: Mapping[Entity, Any]) -> dict[Entity, dict[str, Any]]:
     """Let new objects refer to nothing for now, where they refer in a circle; give what they refer to afterwards."""
-    tables: dict[Any, type] = {inspect(entity.model).local_table: entity.model for entity in born}
-    edges = {entity: list(_references(entity, live, tables, born)) for entity, live in born.items()}
+    models = list(dict.fromkeys(entity.model for entity in born))
+    tables: dict[Any, type] = {inspect(model).local_table: model for model in models}
+    columns = {model: list(_columns(model, tables)) for model in models}
+    edges = {entity: list(_references(live, columns[entity.model], born)) for entity, live in born.items()}
     if not _is_circular({entity: [target for target, _ in found] for entity, found in edges.items()}):
         return {}
     later: dict[Entity, dict[str, Any]] = {}
@@ -30,23 +32,28 @@ def break_circles(born: Mapping[Entity, Any]) -> dict[Entity, dict[str, Any]]:
     return later
 
 
-def _references(
-    entity: Entity, live: Any, tables: Mapping[Any, type], born: Mapping[Entity, Any]
-) -> Iterator[tuple[Entity, list[str]]]:
-    mapper: Mapper[Any] = inspect(entity.model)
-    values = inspect(live).dict
+def _columns(model: type, tables: Mapping[Any, type]) -> Iterator[tuple[type, list[str]]]:
+    """List what objects of a model may refer to among the others, each with the attributes that do, nullable ones."""
+    mapper: Mapper[Any] = inspect(model)
     table: Any = mapper.local_table
     for constraint in table.foreign_key_constraints:
-        model = tables.get(constraint.referred_table)
+        target = tables.get(constraint.referred_table)
         pairs = _pairs(constraint, mapper)
-        if model is None or any(not column.nullable for column, _ in pairs.values()):
+        if target is None or any(not column.nullable for column, _ in pairs.values()):
             continue
-        primary: Any = inspect(model).primary_key
+        primary: Any = inspect(target).primary_key
         if set(pairs) == set(primary):
-            names = [pairs[column][1] for column in primary]
-            target = Entity(model, tuple(values.get(name) for name in names))
-            if target in born:
-                yield target, names
+            yield target, [pairs[column][1] for column in primary]
+
+
+def _references(
+    live: Any, columns: Iterable[tuple[type, list[str]]], born: Mapping[Entity, Any]
+) -> Iterator[tuple[Entity, list[str]]]:
+    for model, names in columns:
+        values = inspect(live).dict
+        target = Entity(model, tuple(values.get(name) for name in names))
+        if target in born:
+            yield target, names
 
 
 def _pairs(constraint: ForeignKeyConstraint, mapper: Mapper[Any]) -> dict[Any, tuple[Any, str]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Select, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 from async_continuum.build import Blueprint, blueprint_of, past_targets
 from async_continuum.dialects import keys_for
@@ -28,10 +29,13 @@ class Survey:
         self.found = Findings()
         self.stored: dict[Entity, Any] = {}
         self.live: dict[Entity, Any] = {}
+        self.differing: dict[Entity, list[str]] = {}
+        """What a live object is to be given of its version."""
 
     async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths) -> None:
         """Find the live objects of these versions, then follow their relations."""
-        stored = {Entity(blueprint.model, key_of(version, blueprint)): version for version in versions}
+        key = key_reader(blueprint)
+        stored = {Entity(blueprint.model, key(version)): version for version in versions}
         await self._find_live(stored, blueprint)
         for name, deeper in tree.items():
             prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
@@ -39,40 +43,41 @@ class Survey:
             then = await self._then(list(stored), blueprint, target, name)
             now = await self._now(list(stored), blueprint, target, prop)
             for parent in stored:
-                was = tuple(Entity(target.model, key_of(version, target)) for version in then.get(parent.key, ()))
-                relation = Relation(parent, name, was, now.get(parent, ()), prop.cascade.delete_orphan)
-                self.found.relations.append(relation)
-            versions_then = {key_of(version, target): version for each in then.values() for version in each}
-            await self.visit(list(versions_then.values()), target, deeper)
+                was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
+                self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
+            reached = {entity: version for each in then.values() for entity, version in each.items()}
+            await self.visit(list(reached.values()), target, deeper)
 
     async def _find_live(self, stored: dict[Entity, Any], blueprint: Blueprint) -> None:
         new = {entity: version for entity, version in stored.items() if entity not in self.stored}
         self.stored |= new
         names = [getattr(blueprint.model, name) for name in blueprint.key]
-        unloaded = [entity for entity in new if not self._is_loaded(entity, blueprint)]
+        types = settable(blueprint)
+        unloaded = [entity for entity in new if not self._is_loaded(entity, types)]
         statement: Select[Any] = select(blueprint.model)
         for result in await self._among(statement, names, blueprint, [entity.key for entity in unloaded]):
             self.live[Entity(blueprint.model, _identity(result[0]))] = result[0]
         for entity, version in new.items():
             live = self.live.get(entity)
-            differs = live is not None and any(True for _ in differences(live, version, blueprint))
-            self.found.entities[entity] = Present(live=live is not None, differs=differs)
+            self.differing[entity] = [] if live is None else differences(live, version, types)
+            self.found.entities[entity] = Present(live=live is not None, differs=bool(self.differing[entity]))
 
-    def _is_loaded(self, entity: Entity, blueprint: Blueprint) -> bool:
+    def _is_loaded(self, entity: Entity, names: Iterable[str]) -> bool:
         if entity not in self.live:
             return False
-        unloaded: set[str] = set(inspect(self.live[entity]).unloaded)
-        return unloaded.isdisjoint(settable(blueprint))
+        loaded = instance_state(self.live[entity]).dict
+        return all(name in loaded for name in names)
 
     async def _then(
         self, parents: Sequence[Entity], blueprint: Blueprint, target: Blueprint, name: str
-    ) -> dict[Key, list[Any]]:
+    ) -> dict[Key, dict[Entity, Any]]:
         above = blueprint.history.version_table.alias("parent")
         statement = past_targets(blueprint, name, above, self.moment)
         columns = blueprint.history.key_of(above)
-        then: dict[Key, list[Any]] = {}
+        key_of = key_reader(target)
+        then: dict[Key, dict[Entity, Any]] = {}
         for *key, version in await self._among(statement, columns, blueprint, [parent.key for parent in parents]):
-            then.setdefault(tuple(key), []).append(version)
+            then.setdefault(tuple(key), {})[Entity(target.model, key_of(version))] = version
         return then
 
     async def _now(
@@ -93,8 +98,9 @@ class Survey:
             if parent in loaded and prop.lazy not in _HELD:
                 self._hand_over(instance, prop, loaded[parent])
             targets = loaded[parent] if parent in loaded else _held(instance, prop)
-            now[parent] = tuple(Entity(target.model, _identity(each)) for each in targets)
-            self.live |= {Entity(target.model, _identity(each)): each for each in targets}
+            members = {Entity(target.model, _identity(each)): each for each in targets}
+            now[parent] = tuple(members)
+            self.live |= members
         return now
 
     @staticmethod
@@ -118,13 +124,14 @@ class Survey:
         return rows
 
 
-def key_of(version: Any, blueprint: Blueprint) -> Key:
-    """Give the key of a version's entity."""
-    return tuple(getattr(version, name) for name in blueprint.key)
+def key_reader(blueprint: Blueprint) -> Callable[[Any], Key]:
+    """Give what reads the key of an entity from one of its versions."""
+    read = attrgetter(*blueprint.key)
+    return read if len(blueprint.key) > 1 else lambda version: (read(version),)
 
 
 def _identity(instance: Any) -> Key:
-    state = inspect(instance)
+    state = instance_state(instance)
     if state.identity is not None:
         return tuple(state.identity)
     return tuple(state.dict.get(state.mapper.get_property_by_column(c).key) for c in state.mapper.primary_key)
