@@ -215,6 +215,7 @@ async def test_a_hierarchy_is_maintained_as_a_whole(session, models):
     await session.rollback()
     for model in (models.Kitten, models.Cat, models.Animal):
         await session.execute(version_table(model).delete())
+    await session.execute(transaction_class(models.Animal).__table__.delete())
     assert await backfill(session, models.Cat) == 2
     await session.commit()
     assert await verify(session, models.Animal) == []
@@ -240,21 +241,21 @@ async def test_the_number_of_statements_does_not_grow_with_the_rows(sessions, mo
         async with sessions() as session:
             kittens = [models.Kitten(id=start + i, name="a", toy="ball") for i in range(number)]
             session.add_all(kittens)
-            before = len(statements.matching('_version'))
+            before = len(statements.matching("_version"))
             await session.commit()
-            inserted = len(statements.matching('_version')) - before
+            inserted = len(statements.matching("_version")) - before
             kittens = list(await session.scalars(select(models.Kitten).where(models.Kitten.id >= start)))
             for kitten in kittens:
                 kitten.toy = "mouse"
-            before = len(statements.matching('_version'))
+            before = len(statements.matching("_version"))
             await session.commit()
-            updated = len(statements.matching('_version')) - before
+            updated = len(statements.matching("_version")) - before
             kittens = list(await session.scalars(select(models.Kitten).where(models.Kitten.id >= start)))
             for kitten in kittens:
                 await session.delete(kitten)
-            before = len(statements.matching('_version'))
+            before = len(statements.matching("_version"))
             await session.commit()
-            counted.append((inserted, updated, len(statements.matching('_version')) - before))
+            counted.append((inserted, updated, len(statements.matching("_version")) - before))
     assert counted[0] == counted[1]
 
 
@@ -279,6 +280,7 @@ async def test_revert_brings_back_the_whole_chain_and_what_was_related(session, 
     version = await versions_of(session, models.Kitten, 2)[1]
     await version.revert(session)
     await session.commit()
+    await session.refresh(kitten)
     assert (kitten.name, kitten.toy) == ("b", "mouse")
 
 
