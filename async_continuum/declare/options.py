@@ -61,6 +61,7 @@ class Settings:
     use_module_name: bool = False
     schema: str | None = None
     transaction_table_name: str = "transaction"
+    unrecorded: Unrecorded = "warn"
 
 
 _GLOBAL_ONLY = frozenset({"transaction_table_name", "transaction_cls"})
@@ -78,7 +79,6 @@ _NOT_YET: dict[str, tuple[Any, ...]] = {
     "past_default": (None, {}),
     "append_only": (False,),
     "transaction_cls": (None,),
-    "unrecorded": ("warn",),
 }
 
 

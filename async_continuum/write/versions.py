@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Table
 
 from async_continuum.build import TableHistory
-from async_continuum.dialects import Key, keys_for
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, keys_for
 from async_continuum.write.ledger import Ledger
 from async_continuum.write.pieces import Pieces
 from async_continuum.write.portable import PortableStatements
@@ -30,22 +30,22 @@ class Target:
     """The values of a new transaction row; called only when there is one to write."""
 
 
-def write_live(target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, again: bool) -> Ledger:
+def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, again: bool) -> Ledger:
     """Version rows that are in the database now. ``again``: this transaction may have versions of them already."""
     return _write(target, ledger, keys, fresh, gone=False, again=again)
 
 
-def write_gone(target: Target, ledger: Ledger, keys: Sequence[Key], *, again: bool) -> Ledger:
+def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
     statements = _statements_for(target, keys)
-    if isinstance(statements, PostgresqlStatements):
+    if isinstance(statements, PostgresqlStatements) and not isinstance(keys, MarkedKeys):
         # A snapshot taken before the wait for another writer would not show what that writer recorded.
         for batch in statements.pieces.keys.batches(keys):
             target.connection.execute(statements.lock, statements.pieces.keys.bind(batch, "keys"))
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
 
 
-def settle(target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
+def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
     """Take away versions that say nothing any more, after entities have changed again in one transaction."""
     if ledger.transaction_id is None:
         return ledger
@@ -60,9 +60,7 @@ def renumber(target: Target, ledger: Ledger) -> Ledger:
     return replace(ledger, transaction_id=new)
 
 
-def _write(
-    target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, gone: bool, again: bool
-) -> Ledger:
+def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone: bool, again: bool) -> Ledger:
     statements = _statements_for(target, keys)
     if isinstance(statements, PostgresqlStatements):
         for batch in statements.pieces.keys.batches(keys):
@@ -83,18 +81,17 @@ def _write_batch(
     statements: PostgresqlStatements,
     target: Target,
     ledger: Ledger,
-    keys: Sequence[Key],
-    fresh: frozenset[Key],
+    keys: AnyKeys,
+    fresh: Fresh,
     *,
     gone: bool,
     again: bool,
 ) -> Ledger:
-    new = [key for key in keys if key in fresh]
     while True:
         written = statements.write(
             target.connection,
             keys,
-            new,
+            fresh,
             ledger.transaction_id,
             table=target.transaction_table,
             values=target.values() if ledger.transaction_id is None else {},
@@ -106,7 +103,7 @@ def _write_batch(
         ledger = renumber(target, ledger)
 
 
-def _statements_for(target: Target, keys: Sequence[Key]) -> Statements:
+def _statements_for(target: Target, keys: AnyKeys) -> Statements:
     dialect = target.connection.dialect
     way = keys_for(target.history.key_types, keys, dialect)
     built: dict[Any, Statements] = target.history.statements
