@@ -36,6 +36,8 @@ Found = Callable[[CursorResult[Any]], AnyKeys | None]
 class Pending:
     """One statement between its preparation and the recording of what it did. Carried by the statement itself."""
 
+    owner: object
+    """Who has prepared it: several managers may hear of it."""
     connection: Connection
     kept: Kept
     history: TableHistory
@@ -52,6 +54,8 @@ class Pending:
     """How many rows ``gone`` or ``keys`` are, where that is known."""
     returning: bool = False
     """Whether what the statement returns is to be marked."""
+    returned: bool = False
+    """Whether the keys were asked back from the database."""
     watched: bool = False
     """Whether the database marks what the statement touches."""
     done: bool = field(default=False, init=False)
@@ -114,14 +118,17 @@ class Pending:
     def _inserted(self, result: CursorResult[Any]) -> AnyKeys | None:
         if self.keys is not None:
             return self.keys
-        returned = keys_returned(self.history, result)
-        return returned or keys_inserted(self.history, self.statement, self.parameters, result)
+        if self.returned:
+            return keys_returned(self.history, result)
+        keys = keys_inserted(self.history, self.statement, self.parameters, result)
+        return keys if keys is not None else keys_returned(self.history, result)
 
 
 _RENAMED = re.compile(r'\s*UPDATE\s.+?\sAS\s+("(?:[^"]|"")+"|\w+)\s+SET\s', re.IGNORECASE | re.DOTALL)
 
 
 def prepare(
+    owner: object,
     connection: Connection,
     kept: Kept,
     history: TableHistory,
@@ -132,7 +139,7 @@ def prepare(
     flushing: bool,
 ) -> Pending:
     """See to it that what a statement is about to do can be recorded; rows that go are versioned now."""
-    pending = Pending(connection, kept, history, statement, parameters, recorder, flushing)
+    pending = Pending(owner, connection, kept, history, statement, parameters, recorder, flushing)
     match statement:
         case Insert():
             _prepare_insert(pending)
@@ -163,6 +170,7 @@ def _prepare_insert(pending: Pending) -> None:
     if not statement._returning and dialect.insert_returning and not statement._return_defaults:
         columns = [pending.history.table.c[name] for name in pending.history.key]
         pending.statement = statement.return_defaults(*columns)
+        pending.returned = True
     elif not statement._return_defaults:
         unrecorded(pending.kept, statement)
 

@@ -119,11 +119,11 @@ def keys_inserted(
 
 
 def keys_returned(history: TableHistory, result: CursorResult[Any]) -> list[Key] | None:
-    """Read the keys of inserted rows out of what `Insert.return_defaults` has fetched."""
+    """Read the keys of inserted rows out of what `Insert.return_defaults` has fetched; None where it has not."""
     rows = result.returned_defaults_rows
-    if rows is None:
-        return None
     columns = [history.table.c[name] for name in history.key]
+    if rows is None or any(column not in row._mapping for row in rows[:1] for column in columns):
+        return None
     return [tuple(row._mapping[column] for column in columns) for row in rows]
 
 

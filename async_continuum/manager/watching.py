@@ -103,7 +103,7 @@ class Watch:
             return statement
         if flushing and link and self._is_of_the_flush(connection, kept[0], statement, parameters, recorder):
             return statement
-        pending = prepare(connection, *kept, statement, parameters, recorder, flushing=flushing)
+        pending = prepare(self, connection, *kept, statement, parameters, recorder, flushing=flushing)
         return pending.statement.execution_options(**{_OPTION: pending})
 
     def _is_of_the_flush(
@@ -128,7 +128,7 @@ class Watch:
     ) -> tuple[str, Any]:
         if context is not None and (context.isinsert or context.isupdate):
             pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
-            if pending is not None:
+            if pending is not None and pending.owner is self:
                 text = pending.rewritten(text, context)
         return text, parameters
 
@@ -138,7 +138,7 @@ class Watch:
         if not isinstance(statement, UpdateBase):
             return
         pending: Pending | None = statement.get_execution_options().get(_OPTION)
-        if pending is not None:
+        if pending is not None and pending.owner is self:
             pending.record(result)
         elif isinstance(statement, Insert):
             self._after_link_in_flush(connection, statement, many or ([one] if one else []), result)
