@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, select
 
 from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
 from async_continuum.dialects import AnyKeys, keys_for
+from async_continuum.plugins import Plugins
 from async_continuum.record import Key
 
 Kept = Blueprint | LinkBlueprint
@@ -16,9 +17,10 @@ Kept = Blueprint | LinkBlueprint
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("_cascades", "_kept", "links", "models")
+    __slots__ = ("_cascades", "_kept", "links", "models", "plugins")
 
     def __init__(self) -> None:
+        self.plugins = Plugins(())
         self.models: list[type] = []
         self.links: dict[Table, LinkBlueprint] = {}
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
