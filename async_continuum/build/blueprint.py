@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, inspect
+from sqlalchemy import Column, Table, inspect
 from sqlalchemy.orm import Mapper
 
 from async_continuum.build.mapped import unmap_class, withdraw
@@ -141,6 +141,8 @@ def _histories(mapper: Mapper[Any], settings: Settings, above: Blueprint | None)
     history.decided.update(column.key for column in table.c)
     if inherited:
         follow(history, inherited[0])
+    elif isinstance(mapper.polymorphic_on, Column) and mapper.polymorphic_on.table is table:
+        history.names_class = mapper.polymorphic_on.key
     return (*inherited, history)
 
 

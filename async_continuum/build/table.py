@@ -42,6 +42,8 @@ class TableHistory:
     """Columns of the table that a class has decided on, kept or not."""
     shared: bool = False
     """Whether rows of several classes are in the table."""
+    names_class: str | None = None
+    """The column by which its rows say of which class they are."""
     leader: TableHistory | None = None
     """The history of the topmost table under joined inheritance, whose versions these follow: same keys, same ids."""
     followers: list[TableHistory] = field(default_factory=list)

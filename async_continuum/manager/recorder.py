@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,13 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import Blueprint, TableHistory
+from async_continuum.dialects import AnyKeys, MarkedKeys
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
-from async_continuum.manager.watching import Watch
 from async_continuum.plugins import Flushed, Signing
 from async_continuum.record import (
     Context,
     FlushChanges,
-    Key,
     TableChanges,
     context_of,
     meta_values,
@@ -52,7 +51,6 @@ class Recorder:
         "ledgers",
         "session",
         "signatures",
-        "watch",
     )
 
     def __init__(self, session: Session, coverage: Coverage) -> None:
@@ -60,7 +58,6 @@ class Recorder:
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
-        self.watch = Watch(self.changes, coverage, self.record_doomed, self.record_flush)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
         self._moved: list[tuple[Any, int, int]] = []
@@ -73,7 +70,11 @@ class Recorder:
 
     def record_doomed(self, connection: Connection) -> None:
         """Version the rows that the statement to come takes away, and what the database takes away with them."""
-        waiting = list(self.changes.take_doomed(connection))
+        self.record_going(self.changes.take_doomed(connection))
+
+    def record_going(self, going: Iterable[TableChanges]) -> None:
+        """Version rows while they are still there, and what the database takes away with them."""
+        waiting = list(going)
         for changes in waiting:
             place, ledger = self._begin(changes)
             again = changes.history in self._seen[place]
@@ -82,19 +83,36 @@ class Recorder:
             histories = (changes.history, *changes.followers)
             for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
                 if cascade.on_update if changes.moved else cascade.on_delete:
-                    keys = children(connection, cascade, changes.gone, lock=True)
-                    waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
+                    keys = children(changes.connection, cascade, changes.gone, lock=True)
+                    waiting += self.changes.cascaded(changes.connection, cascade, keys, moved=changes.moved)
 
     def record_flush(self) -> None:
         """Version what the flush has written, and what the database has changed in consequence."""
-        self.watch.flushing = False
-        if not self._coverage.links:
-            self.watch.end()
-        arrived: dict[TableHistory, tuple[Key, ...]] = {}
-        for changes in self.changes.take():
+        self._record_all(self.changes.take())
+
+    def record_statement(self, changes: TableChanges) -> None:
+        """Version what a statement has written, and what the database has changed in consequence."""
+        self.before_flush()
+        self._record_all([changes, *self.changes.take()])
+        self.flushed()
+
+    def record_within_flush(self, changes: TableChanges) -> None:
+        """Version what a statement within a flush has written; the consequences belong to the flush."""
+        # The flush itself may have versioned the same rows, or will.
+        self._seen = {}
+        self._record(changes)
+        self._seen = {}
+
+    def _record_all(self, written: Iterable[TableChanges]) -> None:
+        arrived: dict[TableHistory, AnyKeys] = {}
+        for changes in written:
             if changes.live or changes.gone:
                 self._record(changes)
-            arrived[changes.history] = arrived.get(changes.history, ()) + tuple(changes.fresh)
+            fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
+            before = arrived.get(changes.history, ())
+            if not isinstance(before, MarkedKeys) and not isinstance(fresh, MarkedKeys):
+                fresh = (*before, *fresh)
+            arrived[changes.history] = fresh
         for connection, cascade in self.changes.take_moved():
             parent, child = cascade.parent.leader or cascade.parent, cascade.child.history
             keys = children(connection, cascade, arrived.get(parent, ()), lock=False)
@@ -111,14 +129,12 @@ class Recorder:
             ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
             ledger = self._follow(changes, place, ledger, changes.live, gone=False)
         if again:
-            keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
             # What was deleted before may have come again as another class.
             followers = tuple(changes.history.followers) if changes.fresh else changes.followers
-            self._put(place, ledger, settle(replace(target, followers=followers), ledger, keys))
+            for keys in _each_once(changes.live, changes.gone):
+                ledger = self._put(place, ledger, settle(replace(target, followers=followers), ledger, keys))
 
-    def _follow(
-        self, changes: TableChanges, place: Place, ledger: Ledger, keys: tuple[Key, ...], *, gone: bool
-    ) -> Ledger:
+    def _follow(self, changes: TableChanges, place: Place, ledger: Ledger, keys: AnyKeys, *, gone: bool) -> Ledger:
         """Version the rest of these rows, in the tables below."""
         for follower in changes.followers:
             ledger = self._put(place, ledger, write_followers(self._target(changes), ledger, follower, keys, gone=gone))
@@ -166,7 +182,6 @@ class Recorder:
 
     def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Forget what a rollback has undone."""
-        self.watch.flushing = False
         self.changes.clear()
         self._seen = {}
         self._moved = []
@@ -235,3 +250,9 @@ class Recorder:
         plugins = self._coverage.plugins
         meta = meta_values(self._context(), stored=plugins.stores_meta)
         return plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
+
+
+def _each_once(live: AnyKeys, gone: AnyKeys) -> list[AnyKeys]:
+    if isinstance(live, MarkedKeys) or isinstance(gone, MarkedKeys):
+        return [live] if live is gone else [keys for keys in (live, gone) if keys]
+    return [tuple(dict.fromkeys((*live, *gone)))]

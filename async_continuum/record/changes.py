@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
 from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, key_after_flush, may_have_twins
+from async_continuum.dialects import AnyKeys, Fresh
 
 Key = tuple[Any, ...]
 
@@ -22,11 +23,11 @@ class TableChanges:
     blueprint: Blueprint | LinkBlueprint
     history: TableHistory
     """The table that holds the keys: the topmost under joined inheritance."""
-    live: tuple[Key, ...] = ()
+    live: AnyKeys = ()
     """Keys under which a row was written."""
-    fresh: frozenset[Key] = frozenset()
+    fresh: Fresh = frozenset()
     """Those of them that were inserted rather than updated."""
-    gone: tuple[Key, ...] = ()
+    gone: AnyKeys = ()
     """Keys whose row goes: deleted, or moved to another key."""
     moved: bool = False
     """Whether rows moved: one may be where another one was, or under a key that its collation calls the same."""
@@ -207,6 +208,20 @@ def _changes(
     leader = blueprint.history
     followers = tuple(leader.followers) if below else blueprint.histories[1:]
     return TableChanges(connection, blueprint, leader, live, fresh, gone, moved, followers)
+
+
+def changes_of_table(
+    connection: Connection,
+    kept: Blueprint | LinkBlueprint,
+    history: TableHistory,
+    live: AnyKeys = (),
+    fresh: Fresh = frozenset(),
+    gone: AnyKeys = (),
+    moved: bool = False,
+) -> TableChanges:
+    """Make the changes that a statement has made to one table, whichever class its rows are of."""
+    leader = history.leader or history
+    return TableChanges(connection, kept, leader, live, fresh, gone, moved, tuple(leader.followers))
 
 
 def moved_along(connection: Connection, cascade: Cascade, keys: tuple[Key, ...]) -> TableChanges:

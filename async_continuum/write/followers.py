@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, exists, func, insert, null, or_, select
+from sqlalchemy import Connection, Executable, and_, exists, func, insert, null, or_, select, type_coerce
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.dml import Update
+from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
-from async_continuum.dialects import Key
+from async_continuum.dialects import AnyKeys
 from async_continuum.operation import Operation
 from async_continuum.write.pieces import TX, Flag, Pieces, constant
 
@@ -27,7 +27,7 @@ class FollowerStatements:
     pieces: Pieces
     leader: TableHistory
 
-    def write(self, connection: Connection, keys: Sequence[Key], transaction_id: int, *, gone: bool) -> int:
+    def write(self, connection: Connection, keys: AnyKeys, transaction_id: int, *, gone: bool) -> int:
         """Version the rows of entities that the transaction has a version of; returns how many that were."""
         rows = 0
         for batch in self.pieces.keys.batches(keys):
@@ -35,7 +35,7 @@ class FollowerStatements:
                 rows = connection.execute(statement, self._parameters(batch, transaction_id)).rowcount
         return rows
 
-    def settle(self, connection: Connection, keys: Sequence[Key], transaction_id: int) -> int:
+    def settle(self, connection: Connection, keys: AnyKeys, transaction_id: int) -> int:
         """Take away what the topmost table does not say any more; returns how many versions that were."""
         removed = 0
         for batch in self.pieces.keys.batches(keys):
@@ -45,7 +45,7 @@ class FollowerStatements:
                 connection.execute(self._reopened, parameters)
         return removed
 
-    def _parameters(self, keys: Sequence[Key], transaction_id: int) -> dict[str, Any]:
+    def _parameters(self, keys: AnyKeys, transaction_id: int) -> dict[str, Any]:
         return {"tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
 
     def _of_leader(self, rows: FromClause) -> Any:
@@ -107,12 +107,24 @@ class FollowerStatements:
         versions = p.history.version_table
         live = p.live_as("live")
         alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
-        gone = self._of_leader(versions).scalar_subquery() == constant(Operation.DELETE)
-        # One deleted and inserted again as another class has no rows here any more, and lives.
-        elsewhere = and_(~alive, ~gone)
-        return versions.delete().where(
-            p.among(versions), p.begins(versions) == TX, or_(~self._leads(versions), elsewhere)
-        )
+        futile = ~self._leads(versions)
+        if self.leader.names_class is not None:
+            # One deleted and inserted again as another class has no rows here any more, and lives.
+            futile = or_(futile, and_(~alive, self._has_another_class(versions)))
+        return versions.delete().where(p.among(versions), p.begins(versions) == TX, futile)
+
+    def _has_another_class(self, rows: FromClause) -> Flag:
+        leader, named = self.leader, self.leader.names_class
+        assert named is not None
+        before, led = leader.version_table.alias("before"), leader.version_table.alias("led")
+        same = [a == b for a, b in zip(leader.key_of(before), leader.key_of(led), strict=True)]
+        class_before = select(before.c[named]).where(*same, before.c[leader.begins] < TX).correlate(led)
+        class_before = class_before.order_by(before.c[leader.begins].desc()).limit(1)
+        here = [a == b for a, b in zip(leader.key_of(led), self.pieces.history.key_of(rows), strict=True)]
+        another = led.c[named].is_distinct_from(class_before.scalar_subquery())
+        alive = type_coerce(led.c[leader.operation], NullType()) != constant(Operation.DELETE)
+        mine = led.c[leader.begins] == TX
+        return exists(select(null()).select_from(led).where(*here, mine, alive, another).correlate(rows))
 
     @cached_property
     def _reopened(self) -> Executable | None:

@@ -87,6 +87,11 @@ class Pieces:
             held = select(null()).select_from(then).where(*same, then.c[below.begins] == self.begins(versions))
             alike = exists(held.where(not_(differing)).correlate(live, versions))
             flags.append(~exists(select(null()).select_from(live).where(*here, ~alike).correlate(versions)))
+            was = [a == b for a, b in zip(below.key_of(then), self.history.key_of(versions), strict=True)]
+            lived = select(null()).select_from(then).where(*was, then.c[below.begins] == self.begins(versions))
+            lived = lived.where(type_coerce(then.c[below.operation], NullType()) != constant(Operation.DELETE))
+            gone = ~exists(select(null()).select_from(live).where(*same).correlate(then))
+            flags.append(~exists(lived.where(gone).correlate(versions)))
         return flags
 
     def begins(self, versions: FromClause) -> Id:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from async_continuum.build import TableHistory
-from async_continuum.dialects import Key, keys_for
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, keys_for
 from async_continuum.write.beside import Rows, execute_beside, written_by
 from async_continuum.write.followers import FollowerStatements
 from async_continuum.write.ledger import Ledger
@@ -43,26 +43,27 @@ class Target:
         return self.history, self.entity
 
 
-def write_live(target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, again: bool) -> Ledger:
+def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, again: bool) -> Ledger:
     """Version rows that are in the database now. ``again``: this transaction may have versions of them already."""
     if target.followers and target.connection.dialect.name == "postgresql":
         # Two writers of different tables of one entity would not wait for one another, and miss what the other did.
-        stored = [key for key in keys if key not in fresh]
+        stored = () if isinstance(fresh, MarkedKeys) else keys
+        if not isinstance(stored, MarkedKeys) and not isinstance(fresh, MarkedKeys):
+            stored = [key for key in stored if key not in fresh]
         if stored:
             _lock(target, stored, stay=True)
     return _write(target, ledger, keys, fresh, gone=False, again=again)
 
 
-def write_gone(target: Target, ledger: Ledger, keys: Sequence[Key], *, again: bool) -> Ledger:
+def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
     # A snapshot taken before the wait for another writer would not show what that writer recorded.
-    _lock(target, keys, stay=False)
+    if not isinstance(keys, MarkedKeys) or target.followers:
+        _lock(target, keys, stay=False)
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
 
 
-def write_followers(
-    target: Target, ledger: Ledger, follower: TableHistory, keys: Sequence[Key], *, gone: bool
-) -> Ledger:
+def write_followers(target: Target, ledger: Ledger, follower: TableHistory, keys: AnyKeys, *, gone: bool) -> Ledger:
     """Version the rows of these entities in a table below, where the topmost table has a version of them now."""
     if ledger.transaction_id is None:
         return ledger
@@ -70,7 +71,7 @@ def write_followers(
     return ledger.wrote(follower, rows=rows)
 
 
-def settle(target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
+def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
     """Take away versions that say nothing any more, after entities have changed again in one transaction."""
     if ledger.transaction_id is None:
         return ledger
@@ -94,7 +95,7 @@ def renumber(target: Target, ledger: Ledger) -> Ledger:
     return replace(ledger, transaction_id=new)
 
 
-def _lock(target: Target, keys: Sequence[Key], *, stay: bool) -> None:
+def _lock(target: Target, keys: AnyKeys, *, stay: bool) -> None:
     statements = _statements_for(target, keys)
     if isinstance(statements, PostgresqlStatements):
         lock = statements.lock_those_that_stay if stay else statements.lock
@@ -102,9 +103,7 @@ def _lock(target: Target, keys: Sequence[Key], *, stay: bool) -> None:
             target.connection.execute(lock, statements.pieces.keys.bind(batch, "keys"))
 
 
-def _write(
-    target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, gone: bool, again: bool
-) -> Ledger:
+def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone: bool, again: bool) -> Ledger:
     statements = _statements_for(target, keys)
     if isinstance(statements, PostgresqlStatements):
         for batch in statements.pieces.keys.batches(keys):
@@ -123,7 +122,7 @@ def _write(
     return ledger.wrote(target.history, rows=rows)
 
 
-def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
+def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
     given = {"tx": ledger.transaction_id, "entity": target.entity}
     for statement in statements.beside(target.transaction_table, first=target.place not in ledger.noted):
         for batch in statements.pieces.keys.batches(keys):
@@ -135,19 +134,18 @@ def _write_batch(
     statements: PostgresqlStatements,
     target: Target,
     ledger: Ledger,
-    keys: Sequence[Key],
-    fresh: frozenset[Key],
+    keys: AnyKeys,
+    fresh: Fresh,
     *,
     gone: bool,
     again: bool,
 ) -> Ledger:
-    new = [key for key in keys if key in fresh]
     first = target.place not in ledger.noted
     while True:
         written = statements.write(
             target.connection,
             keys,
-            new,
+            fresh,
             ledger.transaction_id,
             table=target.transaction_table,
             values=target.values() if ledger.transaction_id is None else {},
@@ -164,7 +162,7 @@ def _write_batch(
         ledger = renumber(target, ledger)
 
 
-def _statements_for(target: Target, keys: Sequence[Key]) -> Statements:
+def _statements_for(target: Target, keys: AnyKeys) -> Statements:
     dialect = target.connection.dialect
     way = keys_for(target.history.key_types, keys, dialect)
     built: dict[Any, Statements] = target.history.statements
@@ -176,7 +174,7 @@ def _statements_for(target: Target, keys: Sequence[Key]) -> Statements:
     return built[place]
 
 
-def _follower(target: Target, follower: TableHistory, keys: Sequence[Key]) -> FollowerStatements:
+def _follower(target: Target, follower: TableHistory, keys: AnyKeys) -> FollowerStatements:
     dialect = target.connection.dialect
     way = keys_for(follower.key_types, keys, dialect)
     place = ("follow", dialect.name, way.name, target.history)

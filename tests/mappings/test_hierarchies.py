@@ -13,6 +13,7 @@ from async_continuum import (
     verify,
     version_class,
     version_table,
+    versioning_disabled,
     versions_of,
 )
 
@@ -205,8 +206,9 @@ async def _enforces(session):
 async def test_a_hierarchy_is_maintained_as_a_whole(session, models):
     session.add_all([models.Kitten(id=1, name="a", toy="ball"), models.Dog(id=2, tricks=1)])
     await session.commit()
-    await session.execute(models.Kitten.__table__.update().values(toy="mouse"))
-    await session.execute(models.Animal.__table__.update().where(models.Animal.id == 2).values(tricks=2))
+    with versioning_disabled():
+        await session.execute(models.Kitten.__table__.update().values(toy="mouse"))
+        await session.execute(models.Animal.__table__.update().where(models.Animal.id == 2).values(tricks=2))
     found = await verify(session, models.Animal)
     assert {(each.model, each.key, each.kind, each.columns) for each in found} == {
         (models.Kitten, (1,), "changed", ("toy",)),
@@ -257,6 +259,25 @@ async def test_the_number_of_statements_does_not_grow_with_the_rows(sessions, mo
             await session.commit()
             counted.append((inserted, updated, len(statements.matching("_version")) - before))
     assert counted[0] == counted[1]
+
+
+async def test_statements_on_any_table_make_versions_in_every_table(session, models):
+    session.add_all([models.Kitten(id=1, name="a", toy="ball"), models.Dog(id=2, name="b"), models.Cat(id=3, name="c")])
+    await session.commit()
+    await session.execute(update(models.Kitten.__table__).values(toy="mouse"))
+    await session.commit()
+    await session.execute(update(models.Animal).where(models.Animal.name < "c").values(name="z"))
+    await session.commit()
+    await session.execute(models.Kitten.__table__.delete())
+    await session.execute(models.Cat.__table__.delete())
+    await session.execute(models.Animal.__table__.delete().where(models.Animal.id != 2))
+    await session.commit()
+
+    assert await rows(session, models.Kitten) == [(1, 0), (1, 1), (1, 1), (1, 2)]
+    assert await rows(session, models.Cat) == [(1, 0), (3, 0), (1, 1), (1, 1), (1, 2), (3, 2)]
+    versions = await versions_of(session, models.Kitten, 1)
+    assert [(v.name, v.toy) for v in versions] == [("a", "ball"), ("a", "mouse"), ("z", "mouse"), ("z", "mouse")]
+    assert [v.name for v in await versions_of(session, models.Dog, 2)] == ["b", "z"]
 
 
 async def test_revert_brings_back_the_whole_chain_and_what_was_related(session, models):
