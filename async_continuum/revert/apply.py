@@ -10,8 +10,8 @@ from sqlalchemy import UniqueConstraint, inspect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.exc import FlushError
 from sqlalchemy.orm.attributes import set_attribute
+from sqlalchemy.orm.exc import FlushError
 
 from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.errors import RevertError
