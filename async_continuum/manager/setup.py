@@ -148,3 +148,9 @@ def _is_at_work(session: Session, manager: VersioningManager, transaction_class:
 def active_managers(session: Session) -> list[VersioningManager]:
     """List the managers that record a session."""
     return [manager for manager in _active if manager.covers(session)]
+
+
+def complete_metadata(metadata: MetaData) -> None:
+    """Build every version table of a metadata, as `create_all` does by itself before it creates them."""
+    for manager in list(_active):
+        manager.complete(metadata)
