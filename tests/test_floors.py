@@ -19,6 +19,7 @@ FLOORS = {
     "dialects": 1,
     "build": 2,
     "record": 3,
+    "native": 3,
     "write": 3,
     "read": 3,
     "revert": 4,

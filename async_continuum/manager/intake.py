@@ -204,7 +204,7 @@ class Intake:
             self._coverage.changed()
 
     def complete(self, target: MetaData) -> list[str]:
-        """Build what declarations alone did not tell of yet; give the keys of the tables that this adds to a metadata."""
+        """Build what declarations alone did not tell of yet; give the keys of the tables that this adds."""
         models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
