@@ -15,7 +15,7 @@ from async_continuum.build.blueprint import (
 from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
-from async_continuum.build.mapped import mappers_of
+from async_continuum.build.mapped import map_class, mappers_of, unmap_class
 from async_continuum.build.names import fit
 from async_continuum.build.relations import past_targets, relate
 from async_continuum.build.table import TableHistory, ends_of, resolve_types
@@ -50,6 +50,7 @@ __all__ = [
     "identity_of",
     "key_after_flush",
     "live_rows",
+    "map_class",
     "mappers_of",
     "may_have_twins",
     "past_targets",
@@ -58,4 +59,5 @@ __all__ = [
     "resolve_types",
     "secondaries",
     "transaction_id_type",
+    "unmap_class",
 ]

@@ -15,6 +15,7 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
+from async_continuum.plugins import Plugins
 from async_continuum.read import TransactionBase
 
 
@@ -65,6 +66,8 @@ class VersioningManager:
                 )
             return
         self._configuration = configuration
+        if isinstance(configuration.settings.extras, Plugins):
+            self._coverage.plugins = configuration.settings.extras
         configuration.sessions.hold()
         try:
             self._sessions.begin(configuration.sessions.listened, self._listeners)
