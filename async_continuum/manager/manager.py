@@ -82,6 +82,7 @@ class VersioningManager:
         if self._configuration is not None:
             self._configuration.sessions.release()
         self._listeners.remove_all()
+        self._sessions.end()
         if self._intake is not None:
             self._intake.undo()
         self.__init__()  # type: ignore[misc]
