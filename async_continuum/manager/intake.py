@@ -106,6 +106,9 @@ class Intake:
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
+        if mapper.polymorphic_abstract and not isinstance(mapper.local_table, Table):
+            # An AbstractConcreteBase: a view of the classes below it, with no rows of its own.
+            return
         settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
             return
