@@ -7,11 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from async_continuum import (
     Operation,
+    OperationType,
     alive_at,
-    backfill,
     changesets,
     deleted,
+    end_tx_column_name,
     transaction_class,
+    tx_column_name,
     vacuum,
     verify,
     version_class,
@@ -76,6 +78,12 @@ def held(version: Any, subject: Subject) -> State:
     return {name: getattr(version, name) for name in kept(subject)}
 
 
+def operation(version: Any) -> Operation:
+    """Give a version's operation, whatever its column is called."""
+    columns = inspect(type(version)).columns
+    return getattr(version, next(name for name, column in columns.items() if isinstance(column.type, OperationType)))
+
+
 def difference(old: State, new: State) -> dict[str, tuple[Any, Any]]:
     """Say what differs between two states."""
     return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
@@ -88,17 +96,18 @@ async def read_every_way(sessions: Sessions, subject: Subject, states: list[Stat
     async with sessions() as session:
         query = versions_of(session, model, key)
         versions = await query
-        assert [each.operation_type for each in versions] == [BIRTH, CHANGE, DEATH, REBIRTH]
+        assert [operation(each) for each in versions] == [BIRTH, CHANGE, DEATH, REBIRTH]
         assert [held(each, subject) for each in versions] == states
-        ids = [each.transaction_id for each in versions]
-        assert [each.end_transaction_id for each in versions] == [*ids[1:], None]
+        begins, ends = tx_column_name(model), end_tx_column_name(model)
+        ids = [getattr(each, begins) for each in versions]
+        assert [getattr(each, ends) for each in versions] == [*ids[1:], None]
         assert all(isinstance(each, Version) for each in versions)
 
         assert await query.count() == 4
         assert [await query.first(), await query[1], await query[-2], await query.last()] == versions
         assert [each async for each in query[1:3]] == versions[1:3]
         assert [await query.at(moment) for moment in ids] == [versions[0], versions[1], None, versions[3]]
-        made = await session.scalars(select(Version).where(Version.transaction_id == ids[1]))
+        made = await session.scalars(select(Version).where(getattr(Version, begins) == ids[1]))
         assert list(made) == [versions[1]]
         alive = await session.scalars(select(Version).where(alive_at(Version, ids[1])))
         assert list(alive) == [versions[1]]
@@ -134,17 +143,18 @@ async def read_every_way(sessions: Sessions, subject: Subject, states: list[Stat
 async def revert_to_every_version(sessions: Sessions, subject: Subject, states: list[State]) -> None:
     """Take the entity back to its change, to where it is already, to its death, and bring it back to life."""
     model, key = subject.model, subject.entry.key
-    for place in (1, 1, 2, 0):
-        async with sessions() as session:
-            version = await versions_of(session, model, key)[place]
-            reverted = await version.revert(session)
+    async with sessions() as session:
+        versions = await versions_of(session, model, key)
+        for place in (1, 1, 2, 0):
+            reverted = await versions[place].revert(session)
             assert (reverted is None) is (place == 2)
             await session.commit()
             if reverted is not None:
                 now = await state_of(session, subject)
                 assert without_counters(now, subject) == without_counters(states[place], subject)
-    async with sessions() as session:
-        operations = [each.operation_type for each in await versions_of(session, model, key)]
+            for each in versions:
+                await session.refresh(each)
+        operations = [operation(each) for each in await versions_of(session, model, key)]
         assert operations[4:] == [CHANGE, DEATH, REBIRTH]
 
 
@@ -161,5 +171,4 @@ async def maintain(sessions: Sessions, subject: Subject) -> None:
     async with sessions() as session:
         assert await verify(session, subject.model) == []
         assert await vacuum(session, subject.model) == 0
-        assert await backfill(session, subject.model) == 0
         await session.commit()

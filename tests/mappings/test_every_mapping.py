@@ -1,11 +1,12 @@
-"""Every mapping lives the same life, on every backend, under both strategies. A new mapping is one entry of the table."""
+"""Every mapping lives the same life, on every backend, under both strategies; a new mapping is one entry."""
 
 import pytest
-from tests.mappings import inheritance
+
+from tests.mappings import columns, declarations, inheritance, options, tables
 from tests.mappings.entry import TABLE, declared
 from tests.mappings.life import live, maintain, read_every_way, revert_to_every_version
 
-FILES = (inheritance,)
+FILES = (columns, declarations, inheritance, options, tables)
 
 
 @pytest.fixture(params=list(TABLE))
