@@ -62,6 +62,7 @@ class Settings:
     use_module_name: bool = False
     schema: str | None = None
     transaction_table_name: str = "transaction"
+    unrecorded: Unrecorded = "warn"
     extras: Extras = NOTHING
     """What plugins add; no option, but given with them."""
 
@@ -82,7 +83,6 @@ _NOT_YET: dict[str, tuple[Any, ...]] = {
     "past_default": (None, {}),
     "append_only": (False,),
     "transaction_cls": (None,),
-    "unrecorded": ("warn",),
 }
 
 
