@@ -25,15 +25,13 @@ def newsroom(strategy: str) -> SimpleNamespace:
         pass
 
     activities = ActivityPlugin()
-    plugins = [
-        activities,
-        PropertyModTrackerPlugin(),
-        TransactionChangesPlugin(),
-        TransactionMetaPlugin(),
-        NullDeletePlugin(),
-    ]
+    beside = (TransactionChangesPlugin(), TransactionMetaPlugin())
     manager = make_versioned(
-        mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None, plugins=plugins
+        mapper=Base,
+        manager=VersioningManager(),
+        options={"strategy": strategy},
+        user_cls=None,
+        plugins=[activities, PropertyModTrackerPlugin(), *beside, NullDeletePlugin()],
     )
 
     article_tag = Table(

@@ -112,16 +112,17 @@ async def test_activities_of_an_entity_are_found_by_its_object(session, models, 
         activity_of.concerns(seat, role="subject")
 
 
-async def test_a_page_is_resolved_in_a_constant_number_of_statements(
-    sessions, session, models, activity_of, statements
-):
+async def test_a_page_needs_a_constant_number_of_statements(sessions, session, models, activity_of, statements):
+    # The ORM's own, of which SQLite needs one for each row that is given no key.
+    inserting = tuple(f"INSERT INTO {table} " for table in ("article", "tag", "activity"))
+
     async def page(size):
         for number in range(size):
             article, tag = models.Article(name=f"a{number}"), models.Tag(name=f"t{number}")
             session.add_all([article, tag, activity_of(verb="add", object=article, target=tag)])
         before = len(statements)
         await session.flush()
-        flushed = len(statements) - before
+        flushed = len([text for text in statements.texts[before:] if not text.startswith(inserting)])
         await session.commit()
         async with sessions() as other:
             activities = (await other.scalars(select(activity_of))).all()
