@@ -18,6 +18,7 @@ from async_continuum.errors import UnrecordedStatement
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import (
     Parameters,
+    hide_returned,
     is_alone,
     keys_inserted,
     keys_named,
@@ -119,7 +120,10 @@ class Pending:
         if self.keys is not None:
             return self.keys
         if self.returned:
-            return keys_returned(self.history, result)
+            keys = keys_returned(self.history, result)
+            one = self.connection.dialect.driver != "asyncpg" or len(self.parameters) < 2
+            hide_returned(result, len(keys or ()) if one else -1)
+            return keys
         keys = keys_inserted(self.history, self.statement, self.parameters, result)
         return keys if keys is not None else keys_returned(self.history, result)
 

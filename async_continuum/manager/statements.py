@@ -20,6 +20,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.engine import CursorResult
+from sqlalchemy.engine.cursor import _NO_CURSOR_DML, _NO_RESULT_METADATA
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList
@@ -125,6 +126,13 @@ def keys_returned(history: TableHistory, result: CursorResult[Any]) -> list[Key]
     if rows is None or any(column not in row._mapping for row in rows[:1] for column in columns):
         return None
     return [tuple(row._mapping[column] for column in columns) for row in rows]
+
+
+def hide_returned(result: CursorResult[Any], rowcount: int) -> None:
+    """Let a result look as it would if its statement had not been asked for keys as well."""
+    # Private: SQLAlchemy has no way to fetch the keys of many inserted rows without a result that tells of it.
+    result._metadata, result.cursor_strategy = _NO_RESULT_METADATA, _NO_CURSOR_DML
+    result.context._rowcount = rowcount
 
 
 def _by_column(history: TableHistory, told: Any) -> dict[str, Any]:
