@@ -18,10 +18,12 @@ from async_continuum.errors import UnrecordedStatement
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import (
     Parameters,
+    changes_within,
     hide_returned,
     is_alone,
     keys_inserted,
     keys_named,
+    keys_of_values,
     keys_returned,
     moves_keys,
     rows_matched,
@@ -55,6 +57,8 @@ class Pending:
     """How many rows ``gone`` or ``keys`` are, where that is known."""
     returning: bool = False
     """Whether what the statement returns is to be marked."""
+    lost: bool = False
+    """Whether the statement cannot be recorded; then this was said."""
     returned: bool = False
     """Whether the keys were asked back from the database."""
     watched: bool = False
@@ -75,8 +79,8 @@ class Pending:
         columns = len(context.compiled._result_columns)
         return self.marks.returning(text, [f"{name}.{key}" for key in quoted], columns, many=len(self.parameters) > 1)
 
-    def record(self, result: CursorResult[Any]) -> None:
-        """Have versioned what the statement did."""
+    def record(self, result: CursorResult[Any] | None) -> None:
+        """Have versioned what the statement did; ``result`` is that of the statement itself, not of one around it."""
         if self.done:
             # An engine with options of its own passes on the events of the one it was made from.
             return
@@ -93,8 +97,10 @@ class Pending:
         if self.marks is not None:
             self.marks.end(self.connection)
 
-    def _changes(self, result: CursorResult[Any]) -> TableChanges | None:
+    def _changes(self, result: CursorResult[Any] | None) -> TableChanges | None:
         make = TableChanges
+        if self.lost:
+            return None
         if isinstance(self.statement, Insert):
             keys = self._inserted(result)
             if keys is None:
@@ -102,7 +108,7 @@ class Pending:
                 return None
             fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
             return make(self.connection, self.kept, self.history, keys, fresh)
-        touched = result.rowcount
+        touched = None if result is None else result.rowcount
         if isinstance(self.statement, Delete):
             # Of a row that was to go and did not, what was written is taken away again.
             exact = self.claimed is not None and touched == self.claimed and not may_have_twins(self.history)
@@ -116,8 +122,8 @@ class Pending:
             return make(self.connection, self.kept, self.history, self.keys, fresh, self.gone, moved=True)
         return make(self.connection, self.kept, self.history, self.keys)
 
-    def _inserted(self, result: CursorResult[Any]) -> AnyKeys | None:
-        if self.keys is not None:
+    def _inserted(self, result: CursorResult[Any] | None) -> AnyKeys | None:
+        if self.keys is not None or result is None:
             return self.keys
         if self.returned:
             keys = keys_returned(self.history, result)
@@ -147,6 +153,10 @@ def prepare(
     match statement:
         case Insert():
             _prepare_insert(pending)
+        case _ if _may_be_compound(connection) and changes_within(statement):
+            # Whatever finds its rows would execute the statement inside it as well.
+            pending.lost = True
+            unrecorded(kept, statement)
         case Update() if moves_keys(history, statement, parameters):
             _claim(pending, moving=True)
         case Update():
@@ -154,6 +164,33 @@ def prepare(
         case _:
             _claim(pending, moving=False)
     return pending
+
+
+def prepare_inside(
+    owner: object, connection: Connection, kept: Kept, history: TableHistory, statement: Any, given: Any, recorder: Any
+) -> Pending:
+    """Do as `prepare` for a statement in a CTE of another one, which is left as it is: what it touches is read."""
+    pending = Pending(owner, connection, kept, history, statement, [given] if given else [], recorder, False)
+    if isinstance(statement, Insert):
+        pending.keys = keys_of_values(history, statement)
+        pending.lost = pending.keys is None
+    elif changes_within(statement):
+        pending.lost = True
+    else:
+        moving = isinstance(statement, Update) and moves_keys(history, statement, [])
+        _read(pending, rows_matched(history, statement, moving=moving, given=[]), moving=moving)
+        # How many rows it touches is told by nobody.
+        pending.claimed = None
+        if pending.gone:
+            going = TableChanges(connection, kept, history, gone=pending.gone, moved=moving)
+            recorder.record_going([going])
+    if pending.lost:
+        unrecorded(kept, statement)
+    return pending
+
+
+def _may_be_compound(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
 
 
 def unrecorded(kept: Kept, statement: Any) -> None:
@@ -176,6 +213,7 @@ def _prepare_insert(pending: Pending) -> None:
         pending.statement = statement.return_defaults(*columns)
         pending.returned = True
     elif not statement._return_defaults:
+        pending.lost = True
         unrecorded(pending.kept, statement)
 
 
@@ -192,6 +230,9 @@ def _watch(pending: Pending) -> bool:
     connection = pending.connection
     many = len(pending.parameters) > 1
     marks = marks_for(pending.history.key_types, connection.dialect)
+    if _may_be_compound(connection) and changes_within(pending.statement):
+        # PostgreSQL takes statements that change something in the outermost WITH alone.
+        return False
     if isinstance(marks, TableMarks):
         marks.begin(connection, many=many)
         marks.watch(connection, pending.history.table, [pending.history.table.c[n].name for n in pending.history.key])
