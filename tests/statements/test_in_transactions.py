@@ -219,7 +219,7 @@ async def test_statements_inside_a_statement_are_recorded(session, backend):
     await fill(session)
     before, after = await everything(session), await newest(session)
     gone = delete(Product).where(Product.price > bindparam("above")).returning(Product.name).cte("gone")
-    await session.execute(insert(Note).from_select(["body"], select(gone.c.name)), {"above": 4})
+    await session.execute(insert(Note.__table__).from_select(["body"], select(gone.c.name)), {"above": 4})
     changed = update(Part).values(size=8).where(Part.id < 3).returning(Part.id).cte("changed")
     assert await session.scalar(select(func.count()).select_from(changed)) == 2
     made = insert(Shelf.__table__).values(hall="made", number=1).returning(Shelf.__table__.c.hall).cte("made")
