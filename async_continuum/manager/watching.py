@@ -13,7 +13,8 @@ from sqlalchemy.sql.expression import UpdateBase
 from async_continuum.build import LinkBlueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.links import keys_inserted, keys_matched
-from async_continuum.manager.pending import Pending, prepare, prepare_inside
+from async_continuum.manager.pending import Pending
+from async_continuum.manager.preparing import prepare, prepare_inside
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import changed_table, changes_within, will_tell_keys
 from async_continuum.record import is_disabled
