@@ -2,9 +2,10 @@
 
 The rooms, in the order in which a change walks through them: ``declare`` (a model says what is kept), ``build`` (its
 history tables and classes), ``record`` (what a flush changed, and who did it), ``write`` (version rows, set-based),
-``read`` (moments, versions, changesets), ``revert`` (a version becomes the present), ``maintain`` (backfill, vacuum,
-verify), ``model`` (the typed methods of models and versions), ``manager`` (switches it all on and off). ``dialects``
-holds what databases do differently. A room imports only rooms below it, and only through their ``__init__``.
+``read`` (moments, versions, changesets), ``past`` (a session as of a moment), ``revert`` (a version becomes the
+present), ``maintain`` (backfill, vacuum, verify), ``model`` (the typed methods of models and versions), ``manager``
+(switches it all on and off). ``dialects`` holds what databases do differently. A room imports only rooms below it, and
+only through their ``__init__``.
 """
 
 from async_continuum.build import OperationType, UtcDateTime
@@ -32,9 +33,11 @@ from async_continuum.manager import (
     versioning_manager,
 )
 from async_continuum.model import (
+    TransactionBase,
     Version,
     Versioned,
     alive_at,
+    changes_between,
     changeset,
     changesets,
     count_versions,
@@ -53,16 +56,19 @@ from async_continuum.model import (
     versions_of,
 )
 from async_continuum.operation import Change, Operation
-from async_continuum.read import TransactionBase, VersionQuery
+from async_continuum.past import ChangesBetween, EntityChange, as_of
+from async_continuum.read import VersionQuery
 from async_continuum.record import set_context, versioning_context, versioning_disabled
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Change",
+    "ChangesBetween",
     "ClassNotVersioned",
     "ColumnNotVersioned",
     "Discrepancy",
+    "EntityChange",
     "GlobalOptions",
     "ImproperlyConfigured",
     "NoSession",
@@ -80,7 +86,9 @@ __all__ = [
     "VersioningError",
     "VersioningManager",
     "alive_at",
+    "as_of",
     "backfill",
+    "changes_between",
     "changeset",
     "changesets",
     "count_versions",

@@ -9,6 +9,7 @@ from async_continuum.build.blueprint import (
     detach,
     extend,
     find_blueprint,
+    find_history,
     history_of,
 )
 from async_continuum.build.cascades import Cascade, cascades
@@ -40,6 +41,7 @@ __all__ = [
     "ends_of",
     "extend",
     "find_blueprint",
+    "find_history",
     "has_late_secondary",
     "history_of",
     "identity_of",

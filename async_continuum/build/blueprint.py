@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper
 from async_continuum.build.mapped import unmap_class, withdraw
 from async_continuum.build.table import TableHistory, build_table, extend_table, refuse_clash
 from async_continuum.build.version_class import add_derived, attributes_of, build_version_class
-from async_continuum.declare import Settings, kept_columns, key_columns, versioned_table
+from async_continuum.declare import Settings, kept_columns, key_columns, refuse_past_default, versioned_table
 from async_continuum.errors import ClassNotVersioned
 
 # The blueprint stands on the class and on the table themselves, so that it goes when they go.
@@ -63,6 +63,7 @@ def build(mapper: Mapper[Any], settings: Settings, *, base: type, transaction_cl
     table = versioned_table(mapper)
     names = [key for key, column in mapper.columns.items() if getattr(column, "table", None) is table]
     columns = kept_columns(mapper, settings)
+    refuse_past_default(mapper, columns)
     history = build_table(table, columns, key_columns(mapper), settings, model=mapper.class_, attributes=names)
     version_class = None
     if settings.create_models:

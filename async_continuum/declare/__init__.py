@@ -1,6 +1,12 @@
 """Declared: "keep the history of this model": its options, and what its mapper says about itself."""
 
-from async_continuum.declare.mapping import declared_options, kept_columns, key_columns, versioned_table
+from async_continuum.declare.mapping import (
+    declared_options,
+    kept_columns,
+    key_columns,
+    refuse_past_default,
+    versioned_table,
+)
 from async_continuum.declare.options import GlobalOptions, Options, Settings, Strategy, read_options
 
 __all__ = [
@@ -12,5 +18,6 @@ __all__ = [
     "kept_columns",
     "key_columns",
     "read_options",
+    "refuse_past_default",
     "versioned_table",
 ]

@@ -39,6 +39,27 @@ def key_columns(mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
     return tuple(column for column in mapper.primary_key if isinstance(column, Column))
 
 
+def refuse_past_default(mapper: Mapper[Any], kept: tuple[Column[Any], ...]) -> None:
+    """Refuse a value declared for a column whose past values history holds, or that is none of the class's."""
+    own = declared_options(mapper.class_) or {}
+    excluded = {
+        name
+        for attribute, column in mapper.columns.items()
+        if column not in set(kept)
+        for name in (attribute, column.key, column.name)
+    }
+    for name in own.get("past_default") or ():
+        if name not in excluded and not mapper.has_property(name):
+            problem = f"which is no column of it that is excluded. {nearest(name, frozenset(excluded))}"
+        elif name not in excluded:
+            problem = "which is not excluded: history holds its past values."
+        else:
+            continue
+        raise ImproperlyConfigured(
+            f"option 'past_default' names {name!r}, {problem}", model=mapper.class_, option="past_default"
+        )
+
+
 def kept_columns(mapper: Mapper[Any], settings: Settings) -> tuple[Column[Any], ...]:
     """List the columns of the table that history holds: all but those excluded, in the table's order."""
     table = versioned_table(mapper)
