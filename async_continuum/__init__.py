@@ -1,11 +1,11 @@
 """Versioning and auditing for SQLAlchemy 2 on asyncio.
 
 The rooms, in the order in which a change walks through them: ``declare`` (a model says what is kept), ``build`` (its
-history tables and classes), ``record`` (what a flush changed, and who did it), ``write`` (version rows, set-based),
-``read`` (moments, versions, changesets), ``past`` (a session as of a moment), ``revert`` (a version becomes the
-present), ``maintain`` (backfill, vacuum, verify), ``model`` (the typed methods of models and versions), ``manager``
-(switches it all on and off). ``dialects`` holds what databases do differently. A room imports only rooms below it, and
-only through their ``__init__``.
+history tables and classes), ``record`` (what a flush changed, and who did it), ``write`` (version rows, set-based) or
+``native`` (by triggers of the database), ``read`` (moments, versions, changesets), ``past`` (a session as of a moment),
+``revert`` (a version becomes the present), ``maintain`` (backfill, vacuum, verify), ``model`` (the typed methods of
+models and versions), ``manager`` (switches it all on and off). ``dialects`` holds what databases do differently. A room
+imports only rooms below it, and only through their ``__init__``.
 """
 
 from async_continuum.build import OperationType, UtcDateTime

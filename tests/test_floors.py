@@ -19,6 +19,7 @@ FLOORS = {
     "dialects": 1,
     "build": 2,
     "record": 3,
+    "native": 3,
     "write": 3,
     "read": 3,
     "revert": 4,
@@ -33,7 +34,17 @@ FLOORS = {
     "ext": 8,
 }
 
-DRIVERS_AND_FRAMEWORKS = {"aiosqlite", "asyncpg", "psycopg", "fastapi", "starlette", "alembic"}
+DRIVERS_AND_FRAMEWORKS = {
+    "aiosqlite",
+    "asyncpg",
+    "psycopg",
+    "fastapi",
+    "starlette",
+    "litestar",
+    "quart",
+    "celery",
+    "alembic",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

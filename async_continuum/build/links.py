@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -65,6 +65,7 @@ def build_link(table: Table, settings: Settings, *, model: type, transaction_cla
         return None
     key = _key(table)
     history = build_table(table, list(table.c), key, settings, model=model, attributes=())
+    history = replace(history, is_link=True)
     table.info[_INFO] = history
     return LinkBlueprint(history, transaction_class, model)
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
+from async_continuum.declare.extras import NOTHING, Extras
 from async_continuum.errors import ImproperlyConfigured
 
 Strategy = Literal["validity", "subquery"]
@@ -63,10 +64,13 @@ class Settings:
     schema: str | None = None
     past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
+    extras: Extras = NOTHING
+    """What plugins add; no option, but given with them."""
 
 
 _GLOBAL_ONLY = frozenset({"transaction_table_name", "transaction_cls"})
 _NAMES = frozenset(Options.__annotations__)
+_SETTINGS = frozenset(Settings.__dataclass_fields__) - {"extras"}
 _COLUMN_NAMES = ("transaction_column_name", "end_transaction_column_name", "operation_type_column_name")
 _BOOLEANS = ("versioning", "native_versioning", "create_models", "create_tables", "use_module_name", "append_only")
 _INSTEAD = {
@@ -96,7 +100,7 @@ def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type 
     for name, value in options.items():
         _check_name(name, model)
         _check_value(name, value, model)
-        if name in Settings.__dataclass_fields__:
+        if name in _SETTINGS:
             values[name] = _normalized(name, value)
     settings = replace(defaults, **values)
     _check_column_names(settings, options, model)

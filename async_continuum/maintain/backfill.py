@@ -20,7 +20,7 @@ def pieces_of(connection: Connection, history: TableHistory) -> Pieces:
 def backfill_table(connection: Connection, history: TableHistory, transaction_id: int, *, batch: int) -> int:
     """Insert the missing versions, ``batch`` rows a statement; returns how many that were."""
     p = pieces_of(connection, history)
-    versions, live = history.version_table, history.table
+    versions, live = history.version_table, p.live
     tx: Any = transaction_id
     ended = versions.alias("ended")
     gone = and_(p.begins(versions) != tx, versions.c[history.operation] == Operation.DELETE)

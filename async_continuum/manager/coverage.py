@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, select
 
 from async_continuum.build import Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
 from async_continuum.dialects import keys_for
+from async_continuum.plugins import Plugins
 
 Key = tuple[Any, ...]
 
@@ -15,9 +16,10 @@ Key = tuple[Any, ...]
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("_cascades", "links", "models")
+    __slots__ = ("_cascades", "links", "models", "plugins")
 
     def __init__(self) -> None:
+        self.plugins = Plugins(())
         self.models: list[type] = []
         self.links: dict[Table, LinkBlueprint] = {}
         self._cascades: dict[TableHistory, list[Cascade]] | None = None

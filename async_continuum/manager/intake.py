@@ -36,6 +36,7 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
 from async_continuum.model import TransactionBase, Version, awaitable_versions
+from async_continuum.plugins import TransactionBuild
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Intake:
         self._attached: list[type] = []
         self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
         self._untyped: list[TableHistory] = []
+        self._beside: list[TransactionBuild] = []
         self.transaction_classes: dict[Any, Any] = {}
 
     def begin(self) -> None:
@@ -90,6 +92,8 @@ class Intake:
             detach_link(link)
         for model in self._attached:
             del model.awaitable_versions  # type: ignore[attr-defined]
+        for beside in self._beside:
+            beside.undo()
         for transaction_class in self.transaction_classes.values():
             remove_transaction_class(transaction_class)
 
@@ -124,6 +128,10 @@ class Intake:
         if mapper.registry not in self.transaction_classes:
             transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
             self.transaction_classes[mapper.registry] = transaction_class
+            # Known before the plugins build, so that what they have made by then is undone where one fails.
+            beside = TransactionBuild(transaction_class)
+            self._beside.append(beside)
+            self._coverage.plugins.transaction_built(beside)
             self._find_user(mappers_of(mapper.registry))
         return self.transaction_classes[mapper.registry]
 

@@ -15,6 +15,7 @@ from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
 from async_continuum.model import TransactionBase
+from async_continuum.plugins import Plugins
 
 
 class VersioningManager:
@@ -64,6 +65,8 @@ class VersioningManager:
                 )
             return
         self._configuration = configuration
+        if isinstance(configuration.settings.extras, Plugins):
+            self._coverage.plugins = configuration.settings.extras
         configuration.sessions.hold()
         try:
             self._sessions.begin(configuration.sessions.listened, self._listeners)

@@ -9,15 +9,26 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from async_continuum.build import TableHistory
+from async_continuum.build import Blueprint, TableHistory
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
 from async_continuum.manager.watching import Watch
-from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
+from async_continuum.plugins import Flushed, Signing
+from async_continuum.record import (
+    Context,
+    FlushChanges,
+    Key,
+    TableChanges,
+    context_of,
+    meta_values,
+    transaction_values,
+    under,
+)
 from async_continuum.write import (
     Ledger,
     Ledgers,
     Place,
+    Rows,
     Target,
     drop_if_empty,
     new_transaction,
@@ -110,11 +121,12 @@ class Recorder:
         """Before the commit: write the rows that were asked for, and take away those that sign nothing."""
         for transaction_class, signature in self.signatures.items():
             mapper = transaction_class.__mapper__
-            place = (self.session.connection(bind_arguments={"mapper": mapper}), transaction_class)
+            place = self._place(transaction_class)
             ledger = self.ledgers.at(place)
             if ledger.transaction_id is None:
                 values = self._values(place)
-                transaction_id = new_transaction(place[0], mapper.local_table, {**values, **signature.values})
+                given = {**values, **signature.values}
+                transaction_id = new_transaction(place[0], mapper.local_table, given, self._rows(place))
                 self.ledgers.put(place, replace(ledger, transaction_id=transaction_id))
         for place, ledger in self.ledgers:
             connection, transaction_class = place
@@ -132,7 +144,8 @@ class Recorder:
         ledger = self.ledgers.at(place)
         if ledger.transaction_id is None:
             table = place[1].__mapper__.local_table
-            ledger = replace(ledger, transaction_id=new_transaction(place[0], table, self._values(place)))
+            transaction_id = new_transaction(place[0], table, self._values(place), self._rows(place))
+            ledger = replace(ledger, transaction_id=transaction_id)
             self.ledgers.put(place, ledger)
         assert ledger.transaction_id is not None
         return ledger.transaction_id
@@ -165,18 +178,45 @@ class Recorder:
     def _put(self, place: Place, before: Ledger, after: Ledger) -> Ledger:
         if before.transaction_id is not None and after.transaction_id != before.transaction_id:
             assert after.transaction_id is not None
+            self._coverage.plugins.renumbered(place[0], place[1], before.transaction_id, after.transaction_id)
             self._moved.append((place[1], before.transaction_id, after.transaction_id))
         self.ledgers.put(place, after)
         return after
 
+    def show_flush(self) -> None:
+        """Let plugins look at what was flushed."""
+
+        def sign(transaction_class: Any) -> tuple[Connection, int]:
+            place = self._place(transaction_class)
+            return place[0], self.sign(place)
+
+        self._coverage.plugins.flushed(Flushed(self.session, sign))
+
+    def _place(self, transaction_class: Any) -> Place:
+        mapper = transaction_class.__mapper__
+        return self.session.connection(bind_arguments={"mapper": mapper}), transaction_class
+
     def _target(self, changes: TableChanges) -> Target:
         place = (changes.connection, changes.blueprint.transaction_class)
         return Target(
-            changes.connection, changes.history, changes.blueprint.transaction_table, lambda: self._values(place)
+            changes.connection,
+            changes.history,
+            changes.blueprint.transaction_table,
+            lambda: self._values(place),
+            lambda: self._rows(place),
+            changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None,
         )
+
+    def _context(self) -> Context:
+        return under(context_of(self.session), self._coverage.plugins.contexts(self.session))
 
     def _values(self, place: Place) -> Mapping[str, Any]:
         transaction_class = place[1]
-        values = transaction_values(context_of(self.session), transaction_class.__mapper__.local_table)
+        values = transaction_values(self._context(), transaction_class.__mapper__.local_table)
         signature = self.signatures.get(transaction_class)
         return values if signature is None else {**values, **signature.values}
+
+    def _rows(self, place: Place) -> list[Rows]:
+        plugins = self._coverage.plugins
+        meta = meta_values(self._context(), stored=plugins.stores_meta)
+        return plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []

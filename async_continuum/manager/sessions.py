@@ -60,6 +60,10 @@ class Sessions:
         recorder = self._found(session)
         if recorder is not None and (recorder.changes or recorder.watch.flushing):
             recorder.record_flush()
+        if self._coverage.plugins.sees_flushes:
+            recorder = self.recorder(session)
+            if recorder is not None:
+                recorder.show_flush()
 
     def _after_flush_postexec(self, session: Session, _: object) -> None:
         recorder = self._found(session)

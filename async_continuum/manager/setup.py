@@ -18,6 +18,7 @@ from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.scope import mapper_scope, session_scope
 from async_continuum.manager.signature import Signature
 from async_continuum.model import TransactionBase, Versioned
+from async_continuum.plugins import Plugin, read_plugins
 from async_continuum.read import require_async
 
 R = TypeVar("R")
@@ -32,7 +33,7 @@ def make_versioned(
     mapper: Any = Mapper,
     session: Any = Session,
     manager: VersioningManager = versioning_manager,
-    plugins: Sequence[Any] | None = None,
+    plugins: Sequence[Plugin] | None = None,
     options: GlobalOptions | None = None,
     user_cls: type | str | None = "User",
 ) -> VersioningManager:
@@ -41,11 +42,11 @@ def make_versioned(
     ``mapper`` (a mapper class, a mapped class or a declarative base) and ``session`` (a session class or a
     sessionmaker) restrict what is versioned and what is recorded. Twice with the same arguments is once.
 
+    ``plugins`` are instances of `Plugin`, built-in ones or your own, called in their order.
+
     Raises `ImproperlyConfigured` for an unknown option or a bad value.
     """
-    if plugins:
-        raise ImproperlyConfigured("plugins are not available in this version: leave them out.", option="plugins")
-    settings = read_options(options or {}, defaults=Settings())
+    settings = read_options(options or {}, defaults=Settings(extras=read_plugins(plugins)))
     manager.activate(Configuration(mapper_scope(mapper), session_scope(session), settings, user_cls))
     if manager not in _active:
         _active.append(manager)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
-from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, key_after_flush
+from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, key_after_flush, may_have_twins
 
 Key = tuple[Any, ...]
 
@@ -96,6 +96,10 @@ class FlushChanges:
             for waiting, moved in ((model.doomed, False), (model.moving, True)):
                 keys = model.going(waiting)
                 waiting.clear()
+                if keys and isinstance(blueprint, LinkBlueprint) and may_have_twins(blueprint.history):
+                    # A twin of it may stay, and the link with it: what is still there is seen afterwards.
+                    model.touched.extend(keys)
+                    model.uncertain = True
                 if keys:
                     for history in blueprint.histories:
                         yield TableChanges(connection, blueprint, history, gone=keys, moved=moved)

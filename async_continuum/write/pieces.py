@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -25,9 +25,11 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.types import NullType
 
-from async_continuum.build import TableHistory
+from async_continuum.build import TableHistory, live_rows
+from async_continuum.declare import NOTHING
 from async_continuum.dialects import Keys, differs
 from async_continuum.operation import Operation
+from async_continuum.write.copying import copied, copying_of
 
 Flag = ColumnElement[bool]
 Id = ColumnElement[int]
@@ -47,10 +49,14 @@ class Pieces:
     history: TableHistory
     dialect: Dialect
     keys: Keys
+    live: FromClause = field(init=False, compare=False)
 
-    @property
-    def live(self) -> FromClause:
-        return self.history.table
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", live_rows(self.history, self.dialect))
+
+    def live_as(self, name: str) -> FromClause:
+        """The live rows once more in a statement, under another name."""
+        return live_rows(self.history, self.dialect, name=name)
 
     @property
     def versions(self) -> FromClause:
@@ -121,13 +127,27 @@ class Pieces:
         )
 
     @property
+    def contents(self) -> list[str]:
+        """The columns of the version table that say what a version holds."""
+        return [*self.history.columns, *(each.column.key for each in self.history.added)]
+
+    @property
     def target(self) -> list[str]:
         """The columns of the version table that a copy fills."""
-        return [*self.history.columns, self.history.begins, self.history.operation]
+        return [
+            *self.history.columns,
+            self.history.begins,
+            self.history.operation,
+            *(each.column.key for each in self.history.added),
+        ]
 
-    def copy(self, tx: Id, operation: ColumnElement[Any]) -> Select[Any]:
+    def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
-        return select(*(_stored(self.live.c[name]) for name in self.history.columns), tx, operation)
+        stored = {name: _stored(self.live.c[name]) for name in self.history.columns}
+        if self.history.extras is NOTHING:
+            return select(*stored.values(), tx, operation)
+        copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
+        return copied(copying, stored, newest=newest)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -142,7 +162,7 @@ def _stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def close_changed(p: Pieces, tx: Id) -> Update:
     """Close the open versions of live rows that are stored differently now, and of entities that live again."""
-    live = p.history.table.alias("live")
+    live = p.live_as("live")
     changed = exists(
         select(null())
         .select_from(live)
@@ -157,7 +177,7 @@ def close_changed(p: Pieces, tx: Id) -> Update:
 
 def close_all(p: Pieces, tx: Id) -> Update:
     """Close the open versions of rows that go, and of none that somebody else has deleted before."""
-    live = p.history.table.alias("live")
+    live = p.live_as("live")
     alive = exists(select(null()).select_from(live).where(p.same(live, p.versions)).correlate(p.versions))
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), alive)
     return update.values({p.history.ends: tx})
@@ -183,7 +203,7 @@ def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
 
 def copy_gone(p: Pieces, tx: Id) -> Select[Any]:
     """Copy the rows that are about to go."""
-    return p.copy(tx, constant(Operation.DELETE)).where(p.among(p.live))
+    return p.copy(tx, constant(Operation.DELETE), gone=True).where(p.among(p.live))
 
 
 def merged_operation(p: Pieces, own: ColumnElement[Any], *, gone: bool) -> ColumnElement[Any]:
@@ -198,7 +218,7 @@ def merged_operation(p: Pieces, own: ColumnElement[Any], *, gone: bool) -> Colum
 def remove_futile(p: Pieces, tx: Id) -> Delete:
     """Take away versions of this transaction that say nothing: inserted and gone, or back where it began."""
     versions = p.history.version_table
-    live = p.history.table.alias("live")
+    live = p.live_as("live")
     before, is_before = p.predecessor(versions, tx)
     alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
     unchanged = exists(

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, exists, func, insert, literal, null, select
+from sqlalchemy import Connection, Executable, Table, and_, exists, func, insert, literal, null, select
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum.dialects import Key
+from async_continuum.errors import ImproperlyConfigured
+from async_continuum.write.beside import beside, written_by
 from async_continuum.write.pieces import (
     TX,
     Pieces,
@@ -101,6 +103,13 @@ class PortableStatements:
             for batch in self.pieces.keys.batches(keys)
         )
 
+    def beside(self, transactions: Table, *, first: bool) -> list[Executable]:
+        """Give what plugins write with versions; ``first``: with the first ones of an entity in a transaction."""
+        place = ("beside", transactions, first)
+        if place not in self._built:
+            self._built[place] = beside(written_by(self.pieces, transactions), first=first)
+        return self._built[place]
+
     def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:
         p = self.pieces
         statements: list[Executable] = [] if p.history.ends is None else [close_changed(p, TX)]
@@ -120,7 +129,7 @@ class PortableStatements:
             from sqlalchemy.dialects import sqlite
 
             upsert = sqlite.insert(versions).from_select(p.target, copied, include_defaults=False)
-            values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
+            values: dict[str, Any] = {name: upsert.excluded[name] for name in p.contents}
             values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
             return [upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)]
         own = versions.alias("own")
@@ -131,12 +140,20 @@ class PortableStatements:
     def _refresh(self, *, gone: bool) -> Executable:
         p = self.pieces
         versions = p.history.version_table
-        live = p.history.table.alias("live")
+        if p.history.added:
+            # MariaDB reads no table that the same UPDATE changes, and the version before is in that table.
+            raise ImproperlyConfigured(
+                f"plugins that add columns to version tables are not available on {p.dialect.name}.", option="plugins"
+            )
+        live = p.live_as("live")
         values: dict[str, ColumnElement[Any]] = {
             name: select(live.c[name]).where(p.same(live, versions)).correlate(versions).scalar_subquery()
             for name in p.history.columns
             if name not in p.history.key
         }
+        for name in values if gone else ():
+            value = p.history.extras.deleted_value(p.history, p.history.table.c[name])
+            values[name] = values[name] if value is None else value
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
         alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
         return versions.update().where(p.among(versions), and_(p.begins(versions) == TX, alive)).values(values)
@@ -151,7 +168,8 @@ def _run(connection: Connection, statements: Sequence[Executable], parameters: d
 
 def lock_rows(p: Pieces) -> Executable:
     """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
+    live = p.history.table
     locked = (
-        select(literal(1)).select_from(p.live).where(p.among(p.live)).order_by(*p.history.key_of(p.live))
+        select(literal(1)).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
     ).with_for_update()
     return select(func.count()).select_from(locked.subquery("locked"))

@@ -21,6 +21,7 @@ class History:
     begins: str
     ends: str | None
     operation: str
+    is_link: bool = False
 
     @property
     def shared(self) -> list[str]:
@@ -54,7 +55,15 @@ def _of_link(link: Any) -> History:
     kept = link.history
     transaction = _table(link.transaction_class)
     return History(
-        kept.table.name, kept.table, kept.version_table, transaction, kept.key, kept.begins, kept.ends, kept.operation
+        kept.table.name,
+        kept.table,
+        kept.version_table,
+        transaction,
+        kept.key,
+        kept.begins,
+        kept.ends,
+        kept.operation,
+        is_link=True,
     )
 
 

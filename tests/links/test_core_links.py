@@ -1,7 +1,7 @@
 """Links that Core statements make and take away in a session are recorded like the ORM's."""
 
 import pytest
-from sqlalchemy import bindparam, delete, insert, literal, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, select, update
 
 import async_continuum as ac
 from async_continuum import versions_of
@@ -232,6 +232,38 @@ async def test_a_current_transaction_is_the_one_of_the_links(sessions, models, e
         await session.refresh(transaction)
         assert transaction.id == 2
         assert await transactions(session, models) == 2
+
+
+@pytest.mark.parametrize("name", ["keyless", "numbered"])
+async def test_a_link_that_is_stored_twice_is_one_and_ends_with_the_last_of_them(sessions, models, ends, name):
+    table = getattr(models, name)
+    c = table.c
+    twice, made = [{"article_id": 1, "tag_id": 2}] * 2, [(1, 2, "INSERT")]
+    one_of_them = select(func.max(c.id)).scalar_subquery() if "id" in c else None
+    async with sessions() as session:
+        await session.execute(insert(table), twice)
+        await session.commit()
+        assert await links(session, models.manager, table) == made
+        await session.execute(insert(table).values(twice))
+        await session.commit()
+        assert await links(session, models.manager, table) == made
+        if one_of_them is not None:
+            await session.execute(delete(table).where(c.id == one_of_them))
+            await session.commit()
+            await session.execute(update(table).where(c.id == one_of_them).values(tag_id=3))
+            await session.commit()
+            made.append((1, 3, "INSERT"))
+            assert await links(session, models.manager, table) == made
+        assert await ac.verify(session, models.Article) == []
+        await session.execute(delete(table).where(c.article_id == 1, c.tag_id == 2))
+        await session.commit()
+        assert await links(session, models.manager, table) == [*made, (1, 2, "DELETE")]
+        with ac.versioning_disabled():
+            await session.execute(insert(table), twice)
+            await session.commit()
+        assert [each.kind for each in await ac.verify(session, models.Article)] == ["missing"]
+        assert await ac.backfill(session, models.Article) == 1
+        await session.commit()
 
 
 @pytest.mark.parametrize("size", [2, 200])

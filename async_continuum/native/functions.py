@@ -1,0 +1,238 @@
+"""Write the functions behind the triggers of one table, and those that tables with one transaction table share."""
+
+from __future__ import annotations
+
+from async_continuum.native import recording as part
+from async_continuum.native.plan import TransactionPlan, TriggerPlan
+from async_continuum.native.text import EQ, NE, Words, dollar_quoted, literal, quoted
+
+DISABLED = "async_continuum.disabled"
+CONTEXT = "async_continuum.context"
+
+_XID = "pg_catalog.pg_current_xact_id()::pg_catalog.text"
+# Where names could mean a variable or a column, they mean the variable; columns are named with their table.
+_CONFLICT = "#variable_conflict use_variable"
+
+
+def trigger_function(plan: TriggerPlan, role: str) -> str:
+    """Write the body of the function that a trigger calls."""
+    w = Words(plan)
+    body = {"insert": _insert, "update": _update, "delete": _delete, "truncate": _truncate}[role](w)
+    return f"""{_CONFLICT}
+DECLARE
+    ac_off pg_catalog.text := pg_catalog.current_setting('{DISABLED}', true);
+    ac_setting pg_catalog.text := pg_catalog.current_setting(@@setting@@, true);
+    ac_tx pg_catalog.int8;
+    ac_before pg_catalog.int8;
+    ac_closed pg_catalog.int8;
+    ac_taken pg_catalog.bool := false;
+BEGIN
+    IF ac_off {NE} '' AND (ac_off {EQ} '*' OR pg_catalog.strpos(ac_off, {literal(f"|{plan.fullname}|")}) {NE} 0) THEN
+        RETURN NULL;
+    END IF;
+    IF pg_catalog.split_part(ac_setting, ':', 2) {EQ} {_XID} THEN
+        ac_tx := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;
+    END IF;
+{body}
+    IF ac_taken THEN
+        {_look_again("ac_tx")}
+    END IF;
+    RETURN NULL;
+END"""
+
+
+def _insert(w: Words) -> str:
+    rows = part.each_once(w, "new_rows")
+    general = part.give_way(w, rows)
+    if w.plan.ends is not None:
+        general += "\n    " + part.close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
+    general += part.write_live(w, rows, "0") + part.settle_live(w, rows)
+    fast = f"""
+    IF NOT EXISTS (SELECT FROM new_rows n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
+        INSERT INTO {w.versions} ({w.columns}, {w.begins}, {w.operation}) SELECT {w.of("n")}, ac_tx, 0 FROM new_rows n;
+        RETURN NULL;
+    END IF;"""
+    return f"""{_take("EXISTS (SELECT FROM new_rows)")}{fast if w.plan.unique else ""}{general}"""
+
+
+def _update(w: Words) -> str:
+    rows, gone = part.each_once(w, "new_rows"), part.gone_among(w, "old_rows")
+    key = w.of("r", w.plan.key)
+    both = f"(SELECT {key} FROM old_rows r UNION ALL SELECT {key} FROM new_rows r)"
+    fast = ""
+    if w.plan.ends is not None and w.plan.unique:
+        closed = part.close(w, "new_rows", f"b.{w.operation} {NE} 2 AND {w.differs('b', 'n')}")
+        fast = _all_at_once(w, closed, "new_rows", 1)
+    close = "" if w.plan.ends is None else part.close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
+    known = f"(SELECT true AS found FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} LIMIT 1) known"
+    hint = f"CASE WHEN o.{quoted(w.plan.key[0])} IS NULL THEN 0 ELSE 1 END"
+    unchanged = f"(b.operation IS NULL AND NOT {w.differs('o', 'n')}) IS NOT TRUE"
+    paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN old_rows o ON {w.same('o', 'n')}", where=unchanged)
+    # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
+    paired = f"EXECUTE {_as_text(paired)} USING ac_tx;"
+    return f"""{_take(part.says_something(w, rows))}{fast}
+{part.give_way(w, both)}
+    IF EXISTS (SELECT FROM {gone} n) THEN{_gone(w, gone)}
+    END IF;
+    IF {part.says_something(w, rows)} THEN
+        {close}
+        IF EXISTS (SELECT FROM {rows} n LEFT JOIN LATERAL {known} ON true WHERE known.found IS NULL) THEN
+            {paired}
+        ELSE
+            {part.write_live(w, rows, "1")}
+        END IF;
+        {part.settle_live(w, rows)}
+    END IF;"""
+
+
+def _delete(w: Words) -> str:
+    gone = part.gone_among(w, "old_rows")
+    fast = ""
+    if w.plan.ends is not None and w.plan.unique:
+        gone_for_good = f"(SELECT true FROM {w.live} l WHERE {w.same('l', 'n')} LIMIT 1) IS NULL"
+        closed = part.close(w, "old_rows", f"b.{w.operation} {NE} 2 AND {gone_for_good}")
+        fast = _all_at_once(w, closed, "old_rows", 2)
+    return f"""{_take("EXISTS (SELECT FROM old_rows)")}{fast}{part.give_way(w, gone)}{_gone(w, gone)}"""
+
+
+def _truncate(w: Words) -> str:
+    if w.plan.on_truncate == "refuse":
+        return f"""
+    RAISE EXCEPTION USING ERRCODE = 'restrict_violation',
+        MESSAGE = {literal(f"async_continuum: {w.plan.fullname} keeps a history and is not truncated.")},
+        HINT = 'Delete the rows, or set the option on_truncate to record.';"""
+    rows = f"{w.live}" if w.plan.unique else part.each_once(w, w.live)
+    return f"""{_take(f"EXISTS (SELECT FROM {w.live})")}{part.give_way(w, rows)}{_gone(w, rows)}"""
+
+
+def _gone(w: Words, rows: str) -> str:
+    close = "" if w.plan.ends is None else part.close(w, rows, f"b.{w.operation} {NE} 2")
+    return f"\n    {close}{part.write_gone(w, rows)}{part.settle_gone(w, rows)}"
+
+
+def _take(anything: str) -> str:
+    # Late: by now this transaction holds the locks on its rows. And only where there is something to record.
+    return f"""
+    IF ac_tx IS NULL THEN
+        IF NOT ({anything}) THEN
+            RETURN NULL;
+        END IF;
+        ac_tx := @@take@@();
+        ac_taken := true;
+    END IF;"""
+
+
+def _all_at_once(w: Words, close: str, rows: str, operation: int) -> str:
+    """Two statements for what happens nearly always: every row has an open version, which ends now."""
+    return f"""
+    {close}
+    GET DIAGNOSTICS ac_closed = ROW_COUNT;
+    INSERT INTO {w.versions} ({w.columns}, {w.begins}, {w.operation}) SELECT {w.of("n")}, ac_tx, {operation}
+    FROM {rows} n WHERE ac_closed {EQ} (SELECT pg_catalog.count(*) FROM {rows});
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;"""
+
+
+def _as_text(statement: str) -> str:
+    return dollar_quoted(statement.strip().rstrip(";").replace("ac_tx", "$1"))
+
+
+def _look_again(tx: str) -> str:
+    # An UPDATE that changes nothing, for which a constraint trigger waits that fires at commit.
+    return f"UPDATE ONLY @@transactions@@ AS t SET id=t.id WHERE t.id {EQ} {tx};"
+
+
+def renumber_function(plan: TriggerPlan) -> str:
+    """Write the body that moves the versions of a transaction to another id, or says whether there are any."""
+    w = Words(plan)
+    ends = ""
+    if plan.ends is not None:
+        ends = f"""
+    UPDATE ONLY {w.versions} AS v SET {w.ends}=ac_new FROM ONLY {w.versions} own
+    WHERE own.{w.begins} {EQ} ac_old AND {w.same("own", "v")} AND v.{w.ends} {EQ} ac_old;"""
+    return f"""{_CONFLICT}
+BEGIN
+    IF ac_new IS NULL THEN
+        RETURN EXISTS (SELECT FROM ONLY {w.versions} v WHERE v.{w.begins} {EQ} ac_old);
+    END IF;{ends}
+    UPDATE ONLY {w.versions} AS v SET {w.begins}=ac_new WHERE v.{w.begins} {EQ} ac_old;
+    RETURN true;
+END"""
+
+
+def take_function(plan: TransactionPlan) -> str:
+    """Write the body that gives the id of the running transaction, and takes one where it has none."""
+    columns = "".join(f", {quoted(name)}" for name in plan.columns)
+    values = "".join(f", given.{quoted(name)}" for name in plan.columns)
+    return f"""{_CONFLICT}
+DECLARE
+    ac_setting pg_catalog.text := pg_catalog.current_setting(@@setting@@, true);
+    ac_context pg_catalog.text := pg_catalog.current_setting('{CONTEXT}', true);
+    ac_id pg_catalog.int8;
+BEGIN
+    IF pg_catalog.split_part(ac_setting, ':', 2) {EQ} {_XID} THEN
+        ac_id := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;
+    ELSE
+        INSERT INTO @@transactions@@ AS t (id, issued_at{columns})
+        SELECT @@next@@, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){values}
+        FROM pg_catalog.jsonb_populate_record(
+            NULL::@@transactions@@,
+            (CASE WHEN ac_context {NE} '' THEN ac_context ELSE '{{}}' END)::pg_catalog.jsonb
+        ) given
+        RETURNING t.id INTO ac_id;
+        ac_setting := '';
+    END IF;
+    IF ac_setting {EQ} '' OR (ac_kept AND pg_catalog.split_part(ac_setting, ':', 3) {EQ} '') THEN
+        PERFORM pg_catalog.set_config(
+            @@setting@@,
+            pg_catalog.concat(ac_id, ':', {_XID}, ':', CASE WHEN ac_kept THEN 'kept' END),
+            true
+        );
+    END IF;
+    RETURN ac_id;
+END"""
+
+
+def overtaken_function(plan: TransactionPlan) -> str:
+    """Write the body that moves a transaction, and all that triggers have written for it, to a later id."""
+    columns = "".join(f", {quoted(name)}" for name in plan.columns)
+    values = "".join(f", t.{quoted(name)}" for name in plan.columns)
+    return f"""{_CONFLICT}
+DECLARE
+    ac_setting pg_catalog.text := pg_catalog.current_setting(@@setting@@, true);
+    ac_new pg_catalog.int8 := @@next@@;
+BEGIN
+    INSERT INTO @@transactions@@ (id, issued_at{columns})
+    SELECT ac_new, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){values}
+    FROM @@transactions@@ t WHERE t.id {EQ} ac_old;
+    @@move@@
+    DELETE FROM @@transactions@@ AS t WHERE t.id {EQ} ac_old;
+    PERFORM pg_catalog.set_config(
+        @@setting@@, pg_catalog.concat(ac_new, ':', {_XID}, ':', pg_catalog.split_part(ac_setting, ':', 3)), true
+    );
+    RAISE DEBUG USING MESSAGE = pg_catalog.concat(
+        'transaction ', ac_old, ' was overtaken by a younger one and is now ', ac_new
+    );
+    RETURN ac_new;
+END"""
+
+
+def settle_function() -> str:
+    """Write the body that takes a transaction away at commit, where nothing is left of what it had recorded."""
+    return f"""{_CONFLICT}
+DECLARE
+    ac_setting pg_catalog.text := pg_catalog.current_setting(@@setting@@, true);
+    ac_is_current pg_catalog.bool := pg_catalog.split_part(ac_setting, ':', 1) {EQ} NEW.id::pg_catalog.text;
+BEGIN
+    IF ac_is_current AND pg_catalog.split_part(ac_setting, ':', 3) {EQ} 'kept' THEN
+        RETURN NULL;
+    END IF;
+    IF NOT (@@holds@@) THEN
+        DELETE FROM @@transactions@@ AS t WHERE t.id {EQ} NEW.id;
+        IF ac_is_current THEN
+            PERFORM pg_catalog.set_config(@@setting@@, '', true);
+        END IF;
+    END IF;
+    RETURN NULL;
+END"""

@@ -1,0 +1,50 @@
+"""Ask a database which tables have our triggers, and of which making."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+from async_continuum.native.plan import TriggerPlan
+from async_continuum.native.text import ROLES, trigger_name
+
+PARTIAL = "async_continuum incomplete"
+"""What stands for the fingerprint where some triggers of a table are missing, switched off, or of another making."""
+
+_INSTALLED = text(
+    """
+    SELECT n.nspname, c.relname,
+        count(*) = :number AND count(DISTINCT d.description) = 1 AND bool_and(t.tgenabled IN ('O', 'A')),
+        min(d.description), pg_catalog.pg_table_is_visible(c.oid)
+    FROM pg_catalog.pg_trigger t
+    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_description d
+        ON d.objoid = t.oid AND d.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+    WHERE NOT t.tgisinternal AND t.tgname = ANY (:names)
+    GROUP BY c.oid, n.nspname, c.relname
+    """
+)
+
+
+def installed(connection: Connection) -> dict[tuple[str | None, str], str]:
+    """Give the fingerprint of the triggers of each table that has some, by schema and name; in one statement.
+
+    A table that the search path finds stands there without its schema as well, as metadata may name it either way.
+    Where not all of its triggers are there and alike, `PARTIAL` stands for the fingerprint.
+    """
+    found: dict[tuple[str | None, str], str] = {}
+    parameters = {"number": len(ROLES), "names": [trigger_name(role) for role in ROLES]}
+    for schema, name, whole, comment, visible in connection.execute(_INSTALLED, parameters):
+        fingerprint = comment if whole and comment is not None else PARTIAL
+        found[schema, name] = fingerprint
+        if visible:
+            found[None, name] = fingerprint
+    return found
+
+
+def stale(connection: Connection, plans: Iterable[TriggerPlan]) -> list[TriggerPlan]:
+    """List the plans whose triggers are missing in the database, or are not what the plan says."""
+    known = installed(connection)
+    return [plan for plan in plans if known.get((plan.schema, plan.name)) != plan.fingerprint]

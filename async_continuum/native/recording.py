@@ -1,0 +1,163 @@
+"""Write what a trigger does with the rows of one statement: the same net history as a recorded flush leaves.
+
+Each part goes over ``rows``, which the function sees as ``n``: a transition table or a query over one. Versions are
+looked up by LATERAL queries with a LIMIT, which PostgreSQL runs as one look-up in an index for each row: the plans
+are kept for the life of a connection, and one that was made for a statement of many rows (a hash of the whole version
+table) must not serve a statement of one.
+"""
+
+from __future__ import annotations
+
+from async_continuum.native.text import EQ, GT, LT, NE, Words, quoted
+
+
+def newest(w: Words, fields: str, *, before: str | None = None) -> str:
+    """Look up the newest version of ``n``, or the newest that begins before a transaction; as ``b``."""
+    if before is None and w.plan.ends is not None:
+        return f"(SELECT {fields} FROM ONLY {w.versions} b WHERE {w.same('b', 'n')} AND b.{w.ends} IS NULL LIMIT 1) b"
+    earlier = "" if before is None else f" AND b.{w.begins} {LT} {before}"
+    return (
+        f"(SELECT {fields} FROM ONLY {w.versions} b WHERE {w.same('b', 'n')}{earlier}"
+        f" ORDER BY b.{w.begins} DESC LIMIT 1) b"
+    )
+
+
+def own(w: Words, fields: str, condition: str = "") -> str:
+    """Look up the version of ``n`` that this transaction has written already; as ``own``."""
+    return (
+        f"(SELECT {fields} FROM ONLY {w.versions} own WHERE {w.same('own', 'n')}"
+        f" AND own.{w.begins} {EQ} ac_tx{condition} LIMIT 1) own"
+    )
+
+
+def says_something(w: Words, rows: str) -> str:
+    """Whether any of the live ``rows`` is not stored as its newest version says."""
+    b = newest(w, f"b.{w.operation} AS operation, {w.differs('b', 'n')} AS differs")
+    return (
+        f"EXISTS (SELECT FROM {rows} n LEFT JOIN LATERAL {b} ON true"
+        f" WHERE b.operation IS NULL OR b.operation {EQ} 2 OR b.differs)"
+    )
+
+
+def give_way(w: Words, rows: str) -> str:
+    """Take a later id where a younger transaction has changed one of the rows and committed."""
+    younger = f"(SELECT FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} AND v.{w.begins} {GT} ac_tx LIMIT 1) younger"
+    closed = (
+        f"(SELECT v.ctid AS at FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} AND v.{w.ends} {EQ} ac_before LIMIT 1)"
+    )
+    # Versions that were closed by this statement have no successor yet by which they could be found.
+    follow = "" if w.plan.ends is None else f"{_update_ends(w, rows, f'CROSS JOIN LATERAL {closed} b', 'ac_tx')};"
+    return f"""
+    IF EXISTS (SELECT FROM {rows} n CROSS JOIN LATERAL {younger}) THEN
+        ac_before := ac_tx;
+        ac_tx := @@overtaken@@(ac_before);
+        {follow}
+    END IF;"""
+
+
+def close(w: Words, rows: str, condition: str) -> str:
+    """Close the open versions of earlier transactions under a condition on ``b``."""
+    found = (
+        f"(SELECT b.ctid AS at FROM ONLY {w.versions} b WHERE {w.same('b', 'n')} AND b.{w.ends} IS NULL"
+        f" AND b.{w.begins} {LT} ac_tx AND {condition} LIMIT 1)"
+    )
+    return f"{_update_ends(w, rows, f'CROSS JOIN LATERAL {found} b', 'ac_tx')};"
+
+
+def _update_ends(w: Words, rows: str, found: str, value: str, where: str = "") -> str:
+    return (
+        f"UPDATE ONLY {w.versions} AS v SET {w.ends}={value}"
+        f" WHERE v.ctid {EQ} ANY (ARRAY(SELECT b.at FROM {rows} n {found}{where}))"
+    )
+
+
+def _insert(w: Words, selected: str, operation: int) -> str:
+    values = ", ".join(f"{column}=excluded.{column}" for column in map(quoted, w.plan.columns))
+    # An entity that this transaction has inserted stays an INSERT, whatever it does to it afterwards.
+    merged = f"CASE WHEN own.{w.operation} {EQ} 0 THEN 0 ELSE {operation} END"
+    return f"""
+    INSERT INTO {w.versions} AS own ({w.columns}, {w.begins}, {w.operation})
+    {selected}
+    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}={merged};"""
+
+
+def write_live(w: Words, rows: str, hint: str, *, joined: str = "", where: str = "true") -> str:
+    """Write versions of live rows that no earlier version holds.
+
+    ``hint`` is the operation of a row without any earlier version.
+    """
+    last = f"b.{w.ends} AS ends" if w.plan.ends else f"{w.differs('b', 'n')} AS differs"
+    b = newest(w, f"b.{w.operation} AS operation, {last}", before="ac_tx")
+    if w.plan.ends is not None:
+        # What differed has been closed: an open one says already what is stored.
+        unsaid, mine = "(b.operation IS NULL OR b.ends IS NOT NULL)", ""
+    else:
+        mine = f"LEFT JOIN LATERAL {own(w, 'true AS found')} ON true"
+        unsaid = f"(b.operation IS NULL OR b.operation {EQ} 2 OR b.differs OR own.found)"
+    operation = f"CASE WHEN b.operation IS NULL THEN {hint} WHEN b.operation {EQ} 2 THEN 0 ELSE 1 END"
+    selected = f"""SELECT {w.of("n")}, ac_tx, {operation}
+    FROM {rows} n {joined} LEFT JOIN LATERAL {b} ON true {mine}
+    WHERE {unsaid} AND {where}"""
+    return _insert(w, selected, 1)
+
+
+def write_gone(w: Words, rows: str) -> str:
+    """Write DELETE versions of rows that are gone, but for those that history knows to be gone."""
+    mine = own(w, "true AS found")
+    b = newest(w, f"b.{w.operation} AS operation{f', b.{w.ends} AS ends' if w.plan.ends else ''}", before="ac_tx")
+    known = f"b.operation {EQ} 2 AND own.found IS NULL"
+    selected = f"""SELECT {w.of("n")}, ac_tx, 2
+    FROM {rows} n LEFT JOIN LATERAL {b} ON true LEFT JOIN LATERAL {mine} ON true
+    WHERE ({known}) IS NOT TRUE"""
+    return _insert(w, selected, 2)
+
+
+def settle(w: Words, rows: str, futile: str) -> str:
+    """Take away versions of this transaction that say nothing any more, and open again what they had closed."""
+    reopen = ""
+    if w.plan.ends is not None:
+        closed = newest(w, f"b.ctid AS at, b.{w.ends} AS ends", before="ac_tx")
+        found = f"CROSS JOIN LATERAL {closed} LEFT JOIN LATERAL {own(w, 'true AS found')} ON true"
+        where = f" WHERE b.ends {EQ} ac_tx AND own.found IS NULL"
+        reopen = f"{_update_ends(w, rows, found, 'NULL', where)};"
+    return f"""
+    DELETE FROM ONLY {w.versions} AS v WHERE v.ctid {EQ} ANY (ARRAY({futile}));
+    IF FOUND THEN
+        {reopen}
+        ac_taken := true;
+    END IF;"""
+
+
+def settle_live(w: Words, rows: str) -> str:
+    """Take away versions of rows that are where they began."""
+    b = newest(w, f"b.{w.operation} AS operation, {w.differs('b', 'n')} AS differs", before="ac_tx")
+    return settle(
+        w,
+        rows,
+        f"SELECT own.at FROM {rows} n CROSS JOIN LATERAL {own(w, 'own.ctid AS at', f' AND own.{w.operation} {NE} 0')}"
+        f" CROSS JOIN LATERAL {b} WHERE b.operation {NE} 2 AND NOT b.differs",
+    )
+
+
+def settle_gone(w: Words, rows: str) -> str:
+    """Take away versions of rows that this transaction has made itself."""
+    return settle(
+        w,
+        rows,
+        f"SELECT own.at FROM {rows} n CROSS JOIN LATERAL {own(w, 'own.ctid AS at', f' AND own.{w.operation} {EQ} 0')}",
+    )
+
+
+def gone_among(w: Words, rows: str) -> str:
+    """Restrict rows to those whose key nobody bears any more: one may have moved where another one was."""
+    lives = f"(SELECT true AS found FROM {w.live} l WHERE {w.same('l', 'r')} LIMIT 1) l"
+    return f"(SELECT {_distinct(w)}{w.of('r')} FROM {rows} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL)"
+
+
+def each_once(w: Words, rows: str) -> str:
+    """Give rows with each key once, where the table itself may hold it twice."""
+    return rows if w.plan.unique else f"(SELECT {_distinct(w)}{w.of('r')} FROM {rows} r)"
+
+
+def _distinct(w: Words) -> str:
+    return "" if w.plan.unique else f"DISTINCT ON ({w.of('r', w.plan.key)}) "

@@ -1,0 +1,1 @@
+"""What joins the package to web servers, workers and migrations."""
