@@ -61,9 +61,11 @@ class ReadOnlySession(VersioningError):
     The culprit is `statement`: the statement, or what was asked for.
     """
 
-    def __init__(self, statement: object, *, because: str = "use an ordinary session.") -> None:
+    def __init__(
+        self, statement: object, *, named: str | None = None, because: str = "use an ordinary session."
+    ) -> None:
         self.statement = statement
-        super().__init__(f"This session shows the past and is read-only; it refused {statement}: {because}")
+        super().__init__(f"This session shows the past and is read-only; it refused {named or statement}: {because}")
 
 
 class UnrecordedStatement(VersioningError):

@@ -64,6 +64,7 @@ class Settings:
     schema: str | None = None
     past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
+    unrecorded: Unrecorded = "warn"
     extras: Extras = NOTHING
     """What plugins add; no option, but given with them."""
 
@@ -83,7 +84,6 @@ _NOT_YET: dict[str, tuple[Any, ...]] = {
     "record_if": (None,),
     "append_only": (False,),
     "transaction_cls": (None,),
-    "unrecorded": ("warn",),
 }
 
 

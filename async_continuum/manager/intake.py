@@ -210,7 +210,8 @@ class Intake:
         if blueprint is not None and extend(blueprint) is not blueprint:
             self._coverage.changed()
 
-    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+    def complete(self, target: MetaData) -> list[str]:
+        """Build what declarations alone did not tell of yet; give the keys of the tables that this adds."""
         models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
@@ -222,5 +223,8 @@ class Intake:
             self._find_links(inspect(model), settings)
             if has_late_secondary(inspect(model)):
                 inspect(model).registry.configure()
-        for name in sorted(set(target.tables) - before):
+        return sorted(set(target.tables) - before)
+
+    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+        for name in self.complete(target):
             target.tables[name].create(connection, checkfirst=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session
 
 from async_continuum.declare import declared_options, read_options
@@ -81,9 +82,15 @@ class VersioningManager:
         if self._configuration is not None:
             self._configuration.sessions.release()
         self._listeners.remove_all()
+        self._sessions.end()
         if self._intake is not None:
             self._intake.undo()
         self.__init__()  # type: ignore[misc]
+
+    def complete(self, metadata: MetaData) -> None:
+        """Build every version table of a metadata, those that wait for mappers to be configured too."""
+        if self._intake is not None:
+            self._intake.complete(metadata)
 
     def covers(self, session: Session) -> bool:
         """Say whether a session is recorded by this manager."""

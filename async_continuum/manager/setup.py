@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.interfaces import EXT_CONTINUE
@@ -149,3 +149,9 @@ def _is_at_work(session: Session, manager: VersioningManager, transaction_class:
 def active_managers(session: Session) -> list[VersioningManager]:
     """List the managers that record a session."""
     return [manager for manager in _active if manager.covers(session)]
+
+
+def complete_metadata(metadata: MetaData) -> None:
+    """Build every version table of a metadata, as `create_all` does by itself before it creates them."""
+    for manager in list(_active):
+        manager.complete(metadata)

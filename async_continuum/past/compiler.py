@@ -152,16 +152,16 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
         raise ReadOnlySession(tstring, because=_TEXT)
 
     def for_update_clause(self, select: Any, **kw: Any) -> Any:
-        raise ReadOnlySession("a select() with with_for_update()", because=_LOCK)
+        raise ReadOnlySession(select, named="a select() with with_for_update()", because=_LOCK)
 
     def visit_insert(self, insert_stmt: Any, *args: Any, **kw: Any) -> Any:
-        raise ReadOnlySession(f"an INSERT into {insert_stmt.table}", because=_WRITE)
+        raise ReadOnlySession(insert_stmt, named=f"an INSERT into {insert_stmt.table}", because=_WRITE)
 
     def visit_update(self, update_stmt: Any, *args: Any, **kw: Any) -> Any:
-        raise ReadOnlySession(f"an UPDATE of {update_stmt.table}", because=_WRITE)
+        raise ReadOnlySession(update_stmt, named=f"an UPDATE of {update_stmt.table}", because=_WRITE)
 
     def visit_delete(self, delete_stmt: Any, *args: Any, **kw: Any) -> Any:
-        raise ReadOnlySession(f"a DELETE from {delete_stmt.table}", because=_WRITE)
+        raise ReadOnlySession(delete_stmt, named=f"a DELETE from {delete_stmt.table}", because=_WRITE)
 
 
 @cache

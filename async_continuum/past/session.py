@@ -94,10 +94,15 @@ class PastSession(InThePast, Session):
 
     def flush(self, objects: Any = None) -> None:
         """Refuse whatever would be written. Raises `ReadOnlySession`."""
-        changed = [*self.new, *self.deleted, *(each for each in self.dirty if self.is_modified(each))]
-        if changed:
-            raise ReadOnlySession(f"a flush of {_named(changed[0])}", because=_WRITE)
-        super().flush(objects)
+        for instance in self._changed():
+            raise ReadOnlySession(f"a flush of {_named(instance)}", because=_WRITE)
+
+    def _changed(self) -> list[Any]:
+        return [*self.new, *self.deleted, *(each for each in self.dirty if self.is_modified(each))]
+
+    # Private: what a commit asks before it flushes. An attribute that was set to what it was is nothing to write.
+    def _is_clean(self) -> bool:
+        return not self._changed()
 
     def bulk_save_objects(self, *args: Any, **kw: Any) -> NoReturn:
         """Refuse. Raises `ReadOnlySession`."""
@@ -116,8 +121,17 @@ def _refuse_what_writes(state: ORMExecuteState) -> None:
     # Here, before the ORM takes a way of its own for a bulk statement. A function called alone is a select.
     if not state.is_select and not isinstance(state.statement, FunctionElement):
         raise ReadOnlySession(
-            state.statement, because="only a select() can be answered from history; write through an ordinary session."
+            state.statement,
+            named=_kind(state),
+            because="only a select() can be answered from history. Write through an ordinary session.",
         )
+
+
+def _kind(state: ORMExecuteState) -> str | None:
+    # An ORM statement cannot be relied on to be printed here.
+    table = getattr(getattr(state.statement, "element", state.statement), "table", None)
+    kinds = {"an INSERT into": state.is_insert, "an UPDATE of": state.is_update, "a DELETE from": state.is_delete}
+    return next((f"{kind} {table}" for kind, is_it in kinds.items() if is_it and table is not None), None)
 
 
 def _named(instance: Any) -> str:
@@ -214,14 +228,18 @@ async def _opened(source: AsyncSession, moments: Moments, live: Live) -> AsyncSe
         bind=getattr(source, "bind", None),
         binds=getattr(source, "binds", None),
         sync_session_class=_past_class(type(sync)),
-        # What recording keeps there is the source's own.
-        info={key: value for key, value in sync.info.items() if not type(key).__module__.startswith("async_continuum")},
+        info={key: value for key, value in sync.info.items() if not _is_ours(key)},
         **options,
     )
     past.sync_session.past_view = View(sync, moments, live)  # type: ignore[attr-defined]
     event.listen(past.sync_session, "do_orm_execute", _refuse_what_writes)
     await source.run_sync(lambda _: moments.look_up(sync))
     return past
+
+
+def _is_ours(key: Any) -> bool:
+    # What recording keeps in a session is of that session.
+    return f"{key if isinstance(key, str) else type(key).__module__}".startswith("async_continuum")
 
 
 def present_of(session: AsyncSession) -> Session:

@@ -7,13 +7,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from sqlalchemy import UniqueConstraint, inspect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import set_attribute
+from sqlalchemy.orm.exc import FlushError
 
 from async_continuum.build import Blueprint, blueprint_of
-from async_continuum.errors import RevertError, VersioningError
+from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async
 from async_continuum.revert.circles import arrange_births
@@ -32,24 +33,17 @@ async def revert(version: Any, session: AsyncSession, relations: Sequence[str] =
     Raises `RevertError`, and then nothing is changed.
     """
     survey, plan, root = await _prepare(version, session, relations, applying=True)
-    if root is None:
-        for entity in plan.deleted:
-            await survey.session.delete(survey.live[entity])
-        return None
-    if not relations:
-        await _apply(survey, plan)
-        return survey.live[root]
+    if not plan:
+        return survey.live.get(root)
     try:
         async with survey.session.begin_nested():
             await _apply(survey, plan)
             await survey.session.flush()
-    except VersioningError:
-        raise
-    except (SQLAlchemyError, AssertionError) as error:
-        raise RevertError(
-            f"the database refuses it: {getattr(error, 'orig', None) or error}.", version=version
-        ) from error
-    return survey.live[root]
+    except (IntegrityError, FlushError, AssertionError) as error:
+        # An AssertionError is the ORM's word for a key that an unlinking would set to NULL.
+        says = getattr(error, "orig", None) or error
+        raise RevertError(f"the database refuses it: {says}.", version=version) from error
+    return None if survey.found.deleted else survey.live[root]
 
 
 async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> RevertPlan:
@@ -59,7 +53,7 @@ async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[s
 
 async def _prepare(
     version: Any, session: AsyncSession, relations: Sequence[str], *, applying: bool
-) -> tuple[Survey, RevertPlan, Entity | None]:
+) -> tuple[Survey, RevertPlan, Entity]:
     source = require_async(session)
     blueprint = blueprint_of(version)
     tree = read_paths(version, blueprint, relations)
@@ -72,13 +66,13 @@ async def _prepare(
         if live is not None:
             survey.live[root] = live
             survey.found.deleted.append(root)
-        return survey, make_plan(survey.found), None
+        return survey, make_plan(survey.found), root
     if live is not None:
         if live in source.deleted:
             # Not flushed yet: adding it takes the deletion back.
             source.add(live)
         survey.live[root] = live
-    if relations and (applying or source.autoflush):
+    if applying or source.autoflush:
         # Now, because what the database changes of itself meanwhile is part of the present that is surveyed.
         await source.flush()
     if live is not None:
@@ -116,6 +110,8 @@ def _require_complete(version: Any, entity: Entity) -> None:
 
 
 async def _apply(survey: Survey, plan: RevertPlan) -> None:
+    for entity in survey.found.deleted:
+        await survey.session.delete(survey.live[entity])
     for relation in survey.found.relations:
         let_go(survey, relation)
     early = _in_the_way(plan)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, Table, and_, exists, func, insert, literal, null, select
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.dialects import Key
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.write.beside import beside, written_by
 from async_continuum.write.pieces import (
@@ -40,7 +40,7 @@ class Settlement:
     def reopened(self) -> Executable | None:
         return reopen(self.pieces, TX) if self.pieces.history.ends is not None else None
 
-    def run(self, connection: Connection, keys: Sequence[Key], transaction_id: int) -> int:
+    def run(self, connection: Connection, keys: AnyKeys, transaction_id: int) -> int:
         """Take away what says nothing any more; returns how many versions that were."""
         removed = 0
         for batch in self.pieces.keys.batches(keys):
@@ -67,13 +67,20 @@ class PortableStatements:
         return {}
 
     def live(
-        self, connection: Connection, keys: Sequence[Key], fresh: frozenset[Key], transaction_id: int, *, again: bool
+        self,
+        connection: Connection,
+        keys: AnyKeys,
+        fresh: Fresh,
+        transaction_id: int,
+        *,
+        again: bool,
     ) -> int:
         """Version the rows that were written; returns how many versions that made."""
-        if not self.pieces.keys.chunked:
+        if isinstance(keys, MarkedKeys) or not self.pieces.keys.chunked:
             return self._live(connection, keys, fresh, transaction_id, again=again)
-        inserted = [key for key in keys if key in fresh]
-        updated = [key for key in keys if key not in fresh]
+        _, inserted = fresh_part(keys, fresh)
+        new = set(inserted)
+        updated = [key for key in keys if key not in new]
         return sum(
             self._live(connection, batch, fresh, transaction_id, again=again)
             for part in (inserted, updated)
@@ -81,10 +88,15 @@ class PortableStatements:
         )
 
     def _live(
-        self, connection: Connection, keys: Sequence[Key], fresh: frozenset[Key], transaction_id: int, *, again: bool
+        self,
+        connection: Connection,
+        keys: AnyKeys,
+        fresh: Fresh,
+        transaction_id: int,
+        *,
+        again: bool,
     ) -> int:
-        new = [key for key in keys if key in fresh]
-        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        hint, new = fresh_part(keys, fresh)
         parameters = {"tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
@@ -93,7 +105,7 @@ class PortableStatements:
             self._built[place] = self._live_statements(hint, again=again)
         return _run(connection, self._built[place], parameters)
 
-    def gone(self, connection: Connection, keys: Sequence[Key], transaction_id: int, *, again: bool) -> int:
+    def gone(self, connection: Connection, keys: AnyKeys, transaction_id: int, *, again: bool) -> int:
         """Version the rows that are about to go; returns how many versions that made."""
         place = ("gone", again)
         if place not in self._built:

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType
 
-from async_continuum.dialects import Key, clock
+from async_continuum.dialects import AnyKeys, Fresh, clock, fresh_part
 from async_continuum.operation import Operation
 from async_continuum.write.beside import ENTITY, Rows, Writing, rows_parameters, rows_statement
 from async_continuum.write.beside import beside as statements_beside
@@ -81,8 +81,8 @@ class PostgresqlStatements:
     def write(
         self,
         connection: Connection,
-        keys: Sequence[Key],
-        new: Sequence[Key],
+        keys: AnyKeys,
+        fresh: Fresh,
         transaction_id: int | None,
         *,
         table: Table,
@@ -97,7 +97,7 @@ class PostgresqlStatements:
 
         Writes nothing where the transaction was overtaken, and says so.
         """
-        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        hint, new = fresh_part(keys, fresh)
         parameters = self.pieces.keys.bind(keys, "keys")
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")

@@ -1,6 +1,5 @@
-"""Every test here that asks for `models` runs under both strategies."""
+"""Tests here that need models of their own have their managers taken away afterwards."""
 
 from tests.kit.own import own
-from tests.relations.library import base, manager, models
 
-__all__ = ["base", "manager", "models", "own"]
+__all__ = ["own"]

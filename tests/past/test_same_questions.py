@@ -4,7 +4,9 @@ from sqlalchemy import select
 
 from async_continuum import as_of, transaction_class
 from tests.past.queries import QUESTIONS
-from tests.relations.library import STORY, touch
+from tests.relations.library import STORY, base, manager, models, touch
+
+__all__ = ["base", "manager", "models"]
 
 
 async def test_every_question_is_answered_in_the_past_as_it_was_then(sessions, models):
