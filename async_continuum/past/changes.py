@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Column, Select, and_, case, func, inspect, literal, or_, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, aliased
-from sqlalchemy.sql import ColumnElement, visitors
+from sqlalchemy.sql import ClauseElement, ColumnElement, visitors
 
 from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.dialects import differs
@@ -222,7 +222,12 @@ def _as_is_after(clause: Any, blueprint: Blueprint, before: Any, after: Any) -> 
             return None
         return case((getattr(after, blueprint.begins).is_(None), getattr(before, name)), else_=getattr(after, name))
 
-    return visitors.replacement_traverse(inspect(clause).__clause_element__(), {}, move)
+    return visitors.replacement_traverse(_plain(clause), {}, move)
+
+
+def _plain(clause: Any) -> ClauseElement:
+    element: ClauseElement = clause.__clause_element__() if hasattr(clause, "__clause_element__") else clause
+    return element
 
 
 def _is_plain(element: Any) -> bool:
@@ -232,7 +237,7 @@ def _is_plain(element: Any) -> bool:
 def _refuse_present(clauses: tuple[Any, ...], blueprint: Blueprint) -> None:
     tables = {history.table for history in blueprint.histories}
     for clause in clauses:
-        for element in visitors.iterate(clause):
+        for element in visitors.iterate(_plain(clause)):
             if isinstance(element, Column) and element.table in tables:
                 raise ValueError(
                     f"{element} is about the present: ask about {blueprint.version_class.__name__}.{element.key}."
