@@ -22,6 +22,7 @@ from async_continuum.build import (
     detach_link,
     extend,
     find_blueprint,
+    forget_statements,
     has_late_secondary,
     mappers_of,
     relate,
@@ -102,6 +103,8 @@ class Intake:
         configuration = self._configuration
         self._find_user([mapper])
         self._resolve_types()
+        if mapper.inherits is not None:
+            forget_statements(mapper.inherits)
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
