@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
@@ -108,8 +109,8 @@ class Intake:
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
-        if mapper.polymorphic_abstract and not isinstance(mapper.local_table, Table):
-            # An AbstractConcreteBase: a view of the classes below it, with no rows of its own.
+        if issubclass(model, AbstractConcreteBase) and not isinstance(mapper.local_table, Table):
+            # A view of the classes below it, with no rows of its own.
             return
         settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
