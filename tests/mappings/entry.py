@@ -81,4 +81,3 @@ def declared(entry: Entry, strategy: str) -> Iterator[Subject]:
         yield Subject(entry, model, manager, base.metadata)
     finally:
         remove_versioning(manager=manager)
-        base.registry.dispose()
