@@ -131,7 +131,7 @@ class Pieces:
 
     def copy(self, tx: Id, operation: ColumnElement[Any]) -> Select[Any]:
         """Copy live rows as they are stored."""
-        return select(*(_stored(self.live.c[name]) for name in self.history.columns), tx, operation)
+        return select(*(stored(self.live.c[name]) for name in self.history.columns), tx, operation)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -139,7 +139,7 @@ class Pieces:
         return exists(select(null()).select_from(younger).where(self.among(younger), self.begins(younger) > tx))
 
 
-def _stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # A type that wraps its column when it is selected would copy what is shown instead of what is stored.
     return column if column.type.column_expression(column) is None else type_coerce(column, NullType())
 

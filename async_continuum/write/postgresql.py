@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -44,6 +44,7 @@ from async_continuum.write.pieces import (
     merged_operation,
 )
 from async_continuum.write.portable import Settlement, lock_rows
+from async_continuum.write.usual import has_usual_case, usual_case
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,15 @@ class Written:
     transaction_id: int
     overtaken: bool
     rows: int
+
+
+class _Kind(NamedTuple):
+    """Which statement of a table: what the flush did, and whether this transaction may have versions already."""
+
+    hint: str
+    gone: bool
+    again: bool = False
+    usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,20 +103,34 @@ class PostgresqlStatements:
         parameters = self.pieces.keys.bind(keys, "keys")
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
-        if transaction_id is None:
-            parameters |= {f"tx_{name}": value for name, value in values.items()}
-        else:
-            parameters["tx"] = transaction_id
+        if not again and has_usual_case(self.pieces, hint, gone=gone):
+            written = self._run(connection, _Kind(hint, gone, usual=True), parameters, transaction_id, table, values)
+            if written.overtaken or written.rows == len(keys):
+                return written
+            transaction_id, again = written.transaction_id, True
+        elif gone:
+            # A snapshot taken before the wait for another writer would not show what that writer recorded.
+            connection.execute(self.lock, parameters)
+        return self._run(connection, _Kind(hint, gone, again=again), parameters, transaction_id, table, values)
+
+    def _run(
+        self,
+        connection: Connection,
+        kind: _Kind,
+        parameters: Mapping[str, Any],
+        transaction_id: int | None,
+        table: Table,
+        values: Mapping[str, Any],
+    ) -> Written:
         names = tuple(values) if transaction_id is None else None
-        place = (hint, gone, again, names, table)
+        signed = {"tx": transaction_id} if names is None else {f"tx_{name}": value for name, value in values.items()}
+        place = (kind, names, table)
         if place not in self._built:
-            self._built[place] = self._statement(hint, names, table, gone=gone, again=again)
-        tx, overtaken, rows = connection.execute(self._built[place], parameters).one()
+            self._built[place] = self._statement(kind, names, table)
+        tx, overtaken, rows = connection.execute(self._built[place], {**parameters, **signed}).one()
         return Written(tx, bool(overtaken), rows)
 
-    def _statement(
-        self, hint: str, names: tuple[str, ...] | None, table: Table, *, gone: bool, again: bool
-    ) -> Executable:
+    def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table) -> Executable:
         p = self.pieces
         if names is None:
             tx: Id = TX
@@ -118,9 +142,13 @@ class PostgresqlStatements:
             tx = select(taken.c.id).scalar_subquery()
             guard = select(literal_column("false")).scalar_subquery()
             allowed = true()
-        copied = self._copied(tx, hint, allowed, gone=gone)
-        written = self._insert(copied, again=again, gone=gone).returning(literal_column("1").label("one"))
-        counted = select(func.count()).select_from(written.cte("written")).scalar_subquery()
+        if kind.usual:
+            inserted = usual_case(p, tx, kind.hint, allowed, gone=kind.gone)
+        else:
+            copied = self._copied(tx, kind.hint, allowed, gone=kind.gone)
+            inserted = self._insert(copied, again=kind.again, gone=kind.gone)
+        written = inserted.returning(literal_column("1").label("one")).cte("written")
+        counted = select(func.count()).select_from(written).scalar_subquery()
         return select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
 
     def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:

@@ -37,11 +37,6 @@ def write_live(target: Target, ledger: Ledger, keys: Sequence[Key], fresh: froze
 
 def write_gone(target: Target, ledger: Ledger, keys: Sequence[Key], *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
-    statements = _statements_for(target, keys)
-    if isinstance(statements, PostgresqlStatements):
-        # A snapshot taken before the wait for another writer would not show what that writer recorded.
-        for batch in statements.pieces.keys.batches(keys):
-            target.connection.execute(statements.lock, statements.pieces.keys.bind(batch, "keys"))
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
 
 
@@ -101,8 +96,9 @@ def _write_batch(
             gone=gone,
             again=again,
         )
+        ledger = replace(ledger, transaction_id=written.transaction_id).wrote(target.history, rows=written.rows)
         if not written.overtaken:
-            return replace(ledger, transaction_id=written.transaction_id).wrote(target.history, rows=written.rows)
+            return ledger
         ledger = renumber(target, ledger)
 
 
