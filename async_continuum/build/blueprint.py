@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 
 from async_continuum.build.mapped import unmap_class, withdraw
 from async_continuum.build.table import TableHistory, build_table, extend_table, refuse_clash
-from async_continuum.build.version_class import add_derived, attributes_of, build_version_class
+from async_continuum.build.version_class import add_derived, added_properties, attributes_of, build_version_class
 from async_continuum.declare import Settings, kept_columns, key_columns, versioned_table
 from async_continuum.errors import ClassNotVersioned
 
@@ -86,13 +86,16 @@ def extend(blueprint: Blueprint) -> Blueprint:
     mapper: Mapper[Any] = inspect(blueprint.model)
     columns = kept_columns(mapper, blueprint.settings)
     refuse_clash(columns, mapper.columns.keys(), blueprint.settings, model=blueprint.model)
-    history = extend_table(history, columns)
+    history = extend_table(history, columns, model=blueprint.model)
     version_class = blueprint.version_class
     if version_class is not None:
         version_mapper: Mapper[Any] = inspect(version_class)
         for name, key in attributes_of(mapper, history).items():
             if not version_mapper.has_property(name):
                 version_mapper.add_property(name, history.version_table.c[key])
+        for name, column in added_properties(history, attributes_of(mapper, history)).items():
+            if not version_mapper.has_property(name):
+                version_mapper.add_property(name, column)
         version_class.__blueprint__ = None
     return _attach(mapper, history, version_class, blueprint.transaction_class, blueprint.settings)
 

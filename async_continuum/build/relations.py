@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Table, and_, inspect, literal, or_, select, type_coerce
+from sqlalchemy import Column, Table, and_, bindparam, inspect, or_, select, type_coerce
 from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote, synonym
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 
@@ -233,18 +233,19 @@ def _adapted(clause: Any, local: Place, to: Place, *, foreign_to: Place | None =
     return visitors.replacement_traverse(clause, {}, move)
 
 
-def past_targets(blueprint: Blueprint, name: str, parents: FromClause, moment: int) -> Any:
-    """Select (key of the parent, version of the target) for a relation as it was at one transaction.
+def past_targets(blueprint: Blueprint, name: str, parents: FromClause) -> Any:
+    """Select (key of the parent, version of the target) for a relation as it was at the transaction ``:moment``.
 
     ``parents`` is an alias of the model's version table; the caller restricts it to the keys it wants.
     """
     mapper: Mapper[Any] = inspect(blueprint.model)
     prop = mapper.relationships[name]
     target = blueprint_of(prop.mapper.class_)
-    tx: Any = literal(moment)
+    tx: Any = bindparam("moment", type_=blueprint.history.version_table.c[blueprint.begins].type)
     now = target.history.version_table
     local, to = _moved(blueprint.history, parents), _moved(target.history)
     source = select(*blueprint.history.key_of(parents), target.version_class)
+    ordered = to
     if prop.secondary is None:
         source = source.join_from(parents, now, _adapted(prop.primaryjoin, local, to, plain=True))
     else:
@@ -252,13 +253,14 @@ def past_targets(blueprint: Blueprint, name: str, parents: FromClause, moment: i
         history = find_history(secondary)
         links: Any = secondary if history is None else history.version_table.alias("links")
         link = _stays(secondary) if history is None else _moved(history, links)
+        ordered = _either(to, link)
         source = source.join_from(parents, links, _adapted(prop.primaryjoin, local, link, plain=True))
         source = source.join(now, _adapted(prop.secondaryjoin, link, to, plain=True))
         if history is not None:
             source = source.where(_alive_in(history, links, tx))
     source = source.where(_alive_in(blueprint.history, parents, tx), _alive_in(target.history, now, tx))
     if prop.order_by:
-        source = source.order_by(*(_adapted(clause, to, to, plain=True) for clause in prop.order_by))
+        source = source.order_by(*(_adapted(clause, ordered, ordered, plain=True) for clause in prop.order_by))
     return source
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
 from async_continuum.build.names import fit
 from async_continuum.build.types import OperationType, transaction_id_type
-from async_continuum.declare import Settings, Strategy
+from async_continuum.declare import NOTHING, AddedColumn, Extras, Settings, Strategy
 from async_continuum.errors import ImproperlyConfigured
 
 
@@ -28,6 +28,9 @@ class TableHistory:
     ends: str | None
     operation: str
     strategy: Strategy
+    extras: Extras = NOTHING
+    added: tuple[AddedColumn, ...] = ()
+    """What the version table holds besides the columns of the table."""
     is_link: bool = False
     """Whether this is an association table, whose rows are known by what they link."""
     statements: dict[Any, Any] = field(default_factory=dict)
@@ -86,17 +89,36 @@ def build_table(
         ends=settings.end_transaction_column_name if settings.strategy == "validity" else None,
         operation=settings.operation_type_column_name,
         strategy=settings.strategy,
+        extras=settings.extras,
     )
     _add_indexes(history)
-    return history
+    return _with_added(history, model=model)
 
 
-def extend_table(history: TableHistory, columns: Sequence[Column[Any]]) -> TableHistory:
+def extend_table(history: TableHistory, columns: Sequence[Column[Any]], *, model: type) -> TableHistory:
     """Take into the version table the columns that were added to the table since it was built."""
     for column in columns:
         if column.key not in history.version_table.c:
             history.version_table.append_column(_version_column(column, is_key=False))
-    return replace(history, columns=tuple(column.key for column in columns), statements={})
+    extended = replace(history, columns=tuple(column.key for column in columns), statements={})
+    return _with_added(extended, model=model)
+
+
+def _with_added(history: TableHistory, *, model: type) -> TableHistory:
+    """Append what plugins add, but what is there already."""
+    added = tuple(history.extras.version_columns(history))
+    known = {each.column.key for each in history.added}
+    for each in added:
+        if each.column.key in known:
+            continue
+        if each.column.key in history.version_table.c:
+            raise ImproperlyConfigured(
+                f"it has a column {each.column.key!r}, like the one that a plugin adds to its version table.",
+                model=model,
+                option="plugins",
+            )
+        history.version_table.append_column(each.column)
+    return replace(history, added=added) if added else history
 
 
 def resolve_types(history: TableHistory) -> bool:

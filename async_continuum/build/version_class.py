@@ -62,6 +62,7 @@ def build_version_class(
     )
     attributes = attributes_of(mapper, history)
     properties: dict[str, Any] = {name: history.version_table.c[key] for name, key in attributes.items()}
+    properties |= added_properties(history, attributes)
     properties |= _own_properties(history, settings)
     properties |= _relations(mapper, history, transaction_class, taken=set(mapper.all_orm_descriptors.keys()))
     derived = _derived(mapper, history, attributes)
@@ -78,6 +79,18 @@ def build_version_class(
     )
     publish(version_class, path=f"{model.__qualname__}.__blueprint__.version_class")
     return version_class
+
+
+def added_properties(history: TableHistory, attributes: dict[str, str]) -> dict[str, Column[Any]]:
+    """Name the attributes of what plugins have added: after the attribute that a column is about, where it is."""
+    names = {key: name for name, key in attributes.items()}
+    found: dict[str, Column[Any]] = {}
+    for each in history.added:
+        key = each.column.key
+        if each.beside is not None:
+            key = names.get(each.beside, each.beside) + key.removeprefix(each.beside)
+        found[key] = history.version_table.c[each.column.key]
+    return found
 
 
 def add_derived(version_class: Any, mapper: Mapper[Any], history: TableHistory) -> None:

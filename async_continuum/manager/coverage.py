@@ -6,25 +6,40 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from async_continuum.build import Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
-from async_continuum.dialects import keys_for
+from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
+from async_continuum.dialects import AnyKeys, keys_for
+from async_continuum.plugins import Plugins
+from async_continuum.record import Key
 
-Key = tuple[Any, ...]
+Kept = Blueprint | LinkBlueprint
 
 
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("_cascades", "links", "models")
+    __slots__ = ("_cascades", "_kept", "links", "models", "plugins")
 
     def __init__(self) -> None:
+        self.plugins = Plugins(())
         self.models: list[type] = []
         self.links: dict[Table, LinkBlueprint] = {}
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
+        self._kept: dict[Table, tuple[Kept, TableHistory]] | None = None
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
         self._cascades = None
+        self._kept = None
+
+    def kept(self, table: Table) -> tuple[Kept, TableHistory] | None:
+        """Find who keeps the history of a table, and how; None where nobody does."""
+        if self._kept is None:
+            self._kept = {}
+            everything: list[Kept] = [*(blueprint_of(model) for model in self.models), *self.links.values()]
+            for each in everything:
+                for history in each.histories:
+                    self._kept.setdefault(history.table, (each, history))
+        return self._kept.get(table)
 
     def cascades_from(self, history: TableHistory) -> list[Cascade]:
         """List what the database does to other tables when rows of this one go, or move to another key."""
@@ -35,7 +50,7 @@ class Coverage:
         return self._cascades.get(history, [])
 
 
-def children(connection: Connection, cascade: Cascade, parents: tuple[Key, ...], *, lock: bool) -> tuple[Key, ...]:
+def children(connection: Connection, cascade: Cascade, parents: AnyKeys, *, lock: bool) -> tuple[Key, ...]:
     """Read the keys of the rows that refer to these parents.
 
     Keys only, and only here: once the database has followed its rule, nothing tells any more which rows they were.

@@ -36,6 +36,7 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
 from async_continuum.model import Version, awaitable_versions
+from async_continuum.plugins import TransactionBuild
 from async_continuum.read import TransactionBase
 
 
@@ -66,6 +67,7 @@ class Intake:
         self._attached: list[type] = []
         self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
         self._untyped: list[TableHistory] = []
+        self._beside: list[TransactionBuild] = []
         self.transaction_classes: dict[Any, Any] = {}
 
     def begin(self) -> None:
@@ -91,6 +93,8 @@ class Intake:
             detach_link(link)
         for model in self._attached:
             del model.awaitable_versions  # type: ignore[attr-defined]
+        for beside in self._beside:
+            beside.undo()
         for transaction_class in self.transaction_classes.values():
             remove_transaction_class(transaction_class)
 
@@ -125,6 +129,10 @@ class Intake:
         if mapper.registry not in self.transaction_classes:
             transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
             self.transaction_classes[mapper.registry] = transaction_class
+            # Known before the plugins build, so that what they have made by then is undone where one fails.
+            beside = TransactionBuild(transaction_class)
+            self._beside.append(beside)
+            self._coverage.plugins.transaction_built(beside)
             self._find_user(mappers_of(mapper.registry))
         return self.transaction_classes[mapper.registry]
 
@@ -203,7 +211,8 @@ class Intake:
         if blueprint is not None and extend(blueprint) is not blueprint:
             self._coverage.changed()
 
-    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+    def complete(self, target: MetaData) -> list[str]:
+        """Build what declarations alone did not tell of yet; give the keys of the tables that this adds."""
         models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
@@ -215,5 +224,8 @@ class Intake:
             self._find_links(inspect(model), settings)
             if has_late_secondary(inspect(model)):
                 inspect(model).registry.configure()
-        for name in sorted(set(target.tables) - before):
+        return sorted(set(target.tables) - before)
+
+    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+        for name in self.complete(target):
             target.tables[name].create(connection, checkfirst=True)

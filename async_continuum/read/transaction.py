@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import exists, inspect, literal, null, select, union_all
+from sqlalchemy import Table, exists, inspect, literal, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import validates
 from sqlalchemy.sql import ColumnElement
@@ -22,6 +22,8 @@ class TransactionBase(AsyncAttrs):
     """Base of every ``Transaction`` class: who changed something, when, from where. Lives as long as its session."""
 
     __versioned_models__: ClassVar[list[type]] = []
+    __entity_names__: ClassVar[Table | None] = None
+    """Where a plugin notes the names of the classes that each transaction has changed."""
 
     if TYPE_CHECKING:
         id: InstrumentedAttribute[int]
@@ -29,6 +31,8 @@ class TransactionBase(AsyncAttrs):
         remote_addr: InstrumentedAttribute[str | None]
         user_id: InstrumentedAttribute[Any]
         user: InstrumentedAttribute[Any]
+        changes: Any
+        meta: Any
 
     def __init__(self, **values: Any) -> None:
         for name, value in values.items():
@@ -48,6 +52,10 @@ class TransactionBase(AsyncAttrs):
         history = blueprint.history
         versions = history.version_table
         signed = select(versions.c[history.begins])
+        if isinstance(target, type) and cls.__entity_names__ is not None:
+            noted = cls.__entity_names__
+            names = [model.__name__ for model in cls.__versioned_models__ if issubclass(model, blueprint.model)]
+            signed = select(noted.c.transaction_id).where(noted.c.entity_name.in_(names))
         if not isinstance(target, type):
             identity = identity_of(target)
             if identity is None:
@@ -82,6 +90,11 @@ class TransactionBase(AsyncAttrs):
         """
         session = session_of(self)
         transaction_id = _id_of(self)
+        noted = type(self).__entity_names__
+        if noted is not None:
+            named = select(noted.c.entity_name).where(noted.c.transaction_id == transaction_id)
+            found = await session.scalars(named, bind_arguments={"mapper": inspect(type(self))})
+            return sorted(found)
         names = []
         for blueprint in blueprints_of(type(self)):
             versions = blueprint.history.version_table

@@ -3,10 +3,13 @@
 from async_continuum.record.changes import FlushChanges, Key, ModelChanges, TableChanges, key_will_change
 from async_continuum.record.context import (
     Context,
+    IfStored,
     context_of,
     is_disabled,
+    meta_values,
     set_context,
     transaction_values,
+    under,
     versioning_context,
     versioning_disabled,
 )
@@ -14,14 +17,17 @@ from async_continuum.record.context import (
 __all__ = [
     "Context",
     "FlushChanges",
+    "IfStored",
     "Key",
     "ModelChanges",
     "TableChanges",
     "context_of",
     "is_disabled",
     "key_will_change",
+    "meta_values",
     "set_context",
     "transaction_values",
+    "under",
     "versioning_context",
     "versioning_disabled",
 ]

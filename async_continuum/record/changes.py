@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
 from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, key_after_flush, may_have_twins
+from async_continuum.dialects import AnyKeys, Fresh
 
 Key = tuple[Any, ...]
 
@@ -21,11 +22,11 @@ class TableChanges:
     connection: Connection
     blueprint: Blueprint | LinkBlueprint
     history: TableHistory
-    live: tuple[Key, ...] = ()
+    live: AnyKeys = ()
     """Keys under which a row was written."""
-    fresh: frozenset[Key] = frozenset()
+    fresh: Fresh = frozenset()
     """Those of them that were inserted rather than updated."""
-    gone: tuple[Key, ...] = ()
+    gone: AnyKeys = ()
     """Keys whose row goes: deleted, or moved to another key."""
     moved: bool = False
     """Whether rows moved: one may be where another one was, or under a key that its collation calls the same."""

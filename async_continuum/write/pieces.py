@@ -26,8 +26,10 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory, live_rows
+from async_continuum.declare import NOTHING
 from async_continuum.dialects import Keys, differs
 from async_continuum.operation import Operation
+from async_continuum.write.copying import copied, copying_of
 
 Flag = ColumnElement[bool]
 Id = ColumnElement[int]
@@ -125,13 +127,27 @@ class Pieces:
         )
 
     @property
+    def contents(self) -> list[str]:
+        """The columns of the version table that say what a version holds."""
+        return [*self.history.columns, *(each.column.key for each in self.history.added)]
+
+    @property
     def target(self) -> list[str]:
         """The columns of the version table that a copy fills."""
-        return [*self.history.columns, self.history.begins, self.history.operation]
+        return [
+            *self.history.columns,
+            self.history.begins,
+            self.history.operation,
+            *(each.column.key for each in self.history.added),
+        ]
 
-    def copy(self, tx: Id, operation: ColumnElement[Any]) -> Select[Any]:
+    def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
-        return select(*(stored(self.live.c[name]) for name in self.history.columns), tx, operation)
+        values = {name: stored(self.live.c[name]) for name in self.history.columns}
+        if self.history.extras is NOTHING:
+            return select(*values.values(), tx, operation)
+        copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
+        return copied(copying, values, newest=newest)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -187,7 +203,7 @@ def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
 
 def copy_gone(p: Pieces, tx: Id) -> Select[Any]:
     """Copy the rows that are about to go."""
-    return p.copy(tx, constant(Operation.DELETE)).where(p.among(p.live))
+    return p.copy(tx, constant(Operation.DELETE), gone=True).where(p.among(p.live))
 
 
 def merged_operation(p: Pieces, own: ColumnElement[Any], *, gone: bool) -> ColumnElement[Any]:

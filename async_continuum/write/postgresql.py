@@ -30,8 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType
 
-from async_continuum.dialects import Key, clock
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, clock, fresh_part
 from async_continuum.operation import Operation
+from async_continuum.write.beside import ENTITY, Rows, Writing, rows_parameters, rows_statement
+from async_continuum.write.beside import beside as statements_beside
 from async_continuum.write.pieces import (
     TX,
     Id,
@@ -45,6 +47,9 @@ from async_continuum.write.pieces import (
 )
 from async_continuum.write.portable import Settlement, lock_rows
 from async_continuum.write.usual import has_usual_case, usual_case
+
+Given = tuple[tuple[Table, tuple[str, ...]], ...]
+"""Companions of which a new transaction gets rows, each with the columns that are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,11 @@ class _Kind(NamedTuple):
 
     hint: str
     gone: bool
-    again: bool = False
+    again: bool
+    beside: bool
+    """Whether plugins have statements that go with it."""
+    first: bool
+    """Whether they are told of this model for the first time in this transaction."""
     usual: bool = False
 
 
@@ -86,12 +95,15 @@ class PostgresqlStatements:
     def write(
         self,
         connection: Connection,
-        keys: Sequence[Key],
-        new: Sequence[Key],
+        keys: AnyKeys,
+        fresh: Fresh,
         transaction_id: int | None,
         *,
         table: Table,
         values: Mapping[str, Any],
+        rows: Sequence[Rows] = (),
+        entity: str | None = None,
+        first: bool = False,
         gone: bool,
         again: bool,
     ) -> Written:
@@ -99,19 +111,25 @@ class PostgresqlStatements:
 
         Writes nothing where the transaction was overtaken, and says so.
         """
-        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        hint, new = fresh_part(keys, fresh)
         parameters = self.pieces.keys.bind(keys, "keys")
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
-        if not again and has_usual_case(self.pieces, hint, gone=gone):
-            written = self._run(connection, _Kind(hint, gone, usual=True), parameters, transaction_id, table, values)
-            if written.overtaken or written.rows == len(keys):
+        beside = entity is not None and self.pieces.history.extras.writes
+        if beside:
+            parameters["entity"] = entity
+        kind = _Kind(hint, gone, again, bool(beside), bool(beside) and first)
+        counted = None if isinstance(keys, MarkedKeys) else len(keys)
+        if counted is not None and not again and has_usual_case(self.pieces, hint, gone=gone):
+            usual = kind._replace(usual=True)
+            written = self._run(connection, usual, parameters, transaction_id, table, values, rows)
+            if written.overtaken or written.rows == counted:
                 return written
-            transaction_id, again = written.transaction_id, True
-        elif gone:
+            transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
+        elif counted is not None and gone:
             # A snapshot taken before the wait for another writer would not show what that writer recorded.
             connection.execute(self.lock, parameters)
-        return self._run(connection, _Kind(hint, gone, again=again), parameters, transaction_id, table, values)
+        return self._run(connection, kind, parameters, transaction_id, table, values, rows)
 
     def _run(
         self,
@@ -121,16 +139,20 @@ class PostgresqlStatements:
         transaction_id: int | None,
         table: Table,
         values: Mapping[str, Any],
+        rows: Sequence[Rows],
     ) -> Written:
         names = tuple(values) if transaction_id is None else None
         signed = {"tx": transaction_id} if names is None else {f"tx_{name}": value for name, value in values.items()}
-        place = (kind, names, table)
+        # What plugins add: rows of the new transaction, and statements that go with versions of an entity.
+        given = tuple((companion, tuple(each[0])) for companion, each in rows)
+        place = (kind, names, table, given)
         if place not in self._built:
-            self._built[place] = self._statement(kind, names, table)
-        tx, overtaken, rows = connection.execute(self._built[place], {**parameters, **signed}).one()
-        return Written(tx, bool(overtaken), rows)
+            self._built[place] = self._statement(kind, names, table, given)
+        parameters = {**parameters, **signed, **(rows_parameters(rows) if given else {})}
+        tx, overtaken, count = connection.execute(self._built[place], parameters).one()
+        return Written(tx, bool(overtaken), count)
 
-    def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table) -> Executable:
+    def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table, given: Given) -> Executable:
         p = self.pieces
         if names is None:
             tx: Id = TX
@@ -147,9 +169,20 @@ class PostgresqlStatements:
         else:
             copied = self._copied(tx, kind.hint, allowed, gone=kind.gone)
             inserted = self._insert(copied, again=kind.again, gone=kind.gone)
-        written = inserted.returning(literal_column("1").label("one")).cte("written")
+        versions = p.history.version_table
+        returned = [*p.history.key_of(versions), versions.c[p.history.operation]] if kind.beside else []
+        written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("written")
         counted = select(func.count()).select_from(written).scalar_subquery()
-        return select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
+        result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
+        for companion, columns in given:
+            result = result.add_cte(rows_statement(companion, columns, tx).cte(f"rows_of_{companion.name}"))
+        if kind.beside:
+            writing = Writing(p.history, table, p.dialect, tx, ENTITY, written)
+            for number, statement in enumerate(statements_beside(writing, first=kind.first)):
+                # Named, so that an error of the database names the plugin too.
+                name = f"{statement.get_execution_options().get('plugin')}_{number}"
+                result = result.add_cte(statement.cte(name))  # type: ignore[attr-defined]
+        return result
 
     def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:
         given = {name: bindparam(f"tx_{name}", type_=table.c[name].type) for name in names}
@@ -170,7 +203,7 @@ class PostgresqlStatements:
         # join: for a prepared statement PostgreSQL expects ten keys, and would go through what was closed row by row.
         if gone:
             ended = select(func.count()).select_from(closed).scalar_subquery().is_not(None)
-            return p.copy(tx, constant(Operation.DELETE)).where(p.among(p.live), ended, allowed)
+            return p.copy(tx, constant(Operation.DELETE), gone=True).where(p.among(p.live), ended, allowed)
         reborn = self._closed(closed, p.operation(closed) == constant(Operation.DELETE))
         changed = self._closed(closed, true())
         operation = case(
@@ -195,6 +228,6 @@ class PostgresqlStatements:
         from sqlalchemy.dialects import postgresql
 
         upsert = postgresql.insert(versions).from_select(p.target, copied, include_defaults=False)
-        values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
+        values: dict[str, Any] = {name: upsert.excluded[name] for name in p.contents}
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
         return upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)

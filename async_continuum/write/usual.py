@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import CTE, Select, case, exists, insert, null, or_, select, true, tuple_
 from sqlalchemy.sql import ColumnElement, FromClause
 
+from async_continuum.declare import NOTHING
 from async_continuum.operation import Operation
 from async_continuum.write.pieces import Flag, Id, Pieces, constant, stored
 
@@ -22,8 +23,10 @@ _HAS_EXTENSIONS = hasattr(Select, "ext")
 
 def has_usual_case(p: Pieces, hint: str, *, gone: bool) -> bool:
     """Say whether the same is expected of all keys."""
-    # Twins of a link are not told apart by their key; without ends nothing is closed, so that nothing is saved.
-    return p.live is p.history.table and p.history.ends is not None and (gone or hint != "some")
+    # Twins of a link are not told apart by their key; without ends nothing is closed, so that nothing is saved; the
+    # columns that plugins add may depend on the version before.
+    plain = p.live is p.history.table and p.history.extras is NOTHING and p.history.ends is not None
+    return plain and (gone or hint != "some")
 
 
 def usual_case(p: Pieces, tx: Id, hint: str, allowed: Flag, *, gone: bool) -> Any:
