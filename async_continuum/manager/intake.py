@@ -29,7 +29,7 @@ from async_continuum.build import (
     resolve_types,
     secondaries,
 )
-from async_continuum.declare import Settings, declared_options, read_options
+from async_continuum.declare import Settings, declared_options, settings_of
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
@@ -85,7 +85,8 @@ class Intake:
 
     def undo(self) -> None:
         """Take every history away again: tables, classes and attributes; stored rows stay."""
-        for model in self._coverage.models:
+        # A class before those from which it inherits.
+        for model in reversed(self._coverage.models):
             blueprint = find_blueprint(model)
             if blueprint is not None:
                 detach(blueprint)
@@ -105,7 +106,7 @@ class Intake:
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
-        settings = read_options(options, defaults=configuration.settings, model=model)
+        settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
             return
         self._give_up_link(mapper.local_table)
@@ -122,7 +123,7 @@ class Intake:
         listen(mapper, "mapper_configured", self._mapper_configured)
         self._find_links(mapper, settings)
         tracker = self._tracker(model)
-        for name in ("after_insert", "before_update", "after_update", "before_delete"):
+        for name in ("after_insert", "before_update", "before_delete"):
             listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
 
     def _transaction_class_for(self, mapper: Mapper[Any]) -> Any:
@@ -208,7 +209,7 @@ class Intake:
 
     def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
-        if blueprint is not None and extend(blueprint) is not blueprint:
+        if blueprint is not None and blueprint.model is model and extend(blueprint) is not blueprint:
             self._coverage.changed()
 
     def complete(self, target: MetaData) -> list[str]:

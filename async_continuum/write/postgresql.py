@@ -89,6 +89,10 @@ class PostgresqlStatements:
         return lock_rows(self.pieces)
 
     @cached_property
+    def lock_those_that_stay(self) -> Executable:
+        return lock_rows(self.pieces, stay=True)
+
+    @cached_property
     def _built(self) -> dict[tuple[Any, ...], Executable]:
         return {}
 
@@ -126,7 +130,7 @@ class PostgresqlStatements:
             if written.overtaken or written.rows == counted:
                 return written
             transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
-        elif counted is not None and gone:
+        elif counted is not None and gone and not self.pieces.followers:
             # A snapshot taken before the wait for another writer would not show what that writer recorded.
             connection.execute(self.lock, parameters)
         return self._run(connection, kind, parameters, transaction_id, table, values, rows)

@@ -24,8 +24,9 @@ _HAS_EXTENSIONS = hasattr(Select, "ext")
 def has_usual_case(p: Pieces, hint: str, *, gone: bool) -> bool:
     """Say whether the same is expected of all keys."""
     # Twins of a link are not told apart by their key; without ends nothing is closed, so that nothing is saved; the
-    # columns that plugins add may depend on the version before.
-    plain = p.live is p.history.table and p.history.extras is NOTHING and p.history.ends is not None
+    # columns that plugins add may depend on the version before, and what changed may stand in the tables below.
+    history = p.history
+    plain = p.live is history.table and history.ends is not None and history.extras is NOTHING and not p.followers
     return plain and (gone or hint != "some")
 
 
