@@ -131,7 +131,7 @@ class Intake:
             transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
             self.transaction_classes[mapper.registry] = transaction_class
             # Known before the plugins build, so that what they have made by then is undone where one fails.
-            beside = TransactionBuild(transaction_class)
+            beside = TransactionBuild(transaction_class, self._configuration.sessions.covers)
             self._beside.append(beside)
             self._coverage.plugins.transaction_built(beside)
             self._find_user(mappers_of(mapper.registry))
