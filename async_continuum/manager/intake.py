@@ -123,7 +123,7 @@ class Intake:
         listen(mapper, "mapper_configured", self._mapper_configured)
         self._find_links(mapper, settings)
         tracker = self._tracker(model)
-        for name in ("after_insert", "before_update", "before_delete"):
+        for name in ("after_insert", "before_update", "after_update", "before_delete"):
             listen(mapper, name, getattr(tracker, name), raw=True, retval=True)
 
     def _transaction_class_for(self, mapper: Mapper[Any]) -> Any:

@@ -39,17 +39,21 @@ class Tracker:
         return EXT_CONTINUE
 
     def before_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
-        """Note a row that is saved, also one that is about to move to another key.
+        """Note a row that is about to move to another key."""
+        if not self._names.isdisjoint(state.committed_state) and key_will_change(state, self._key):
+            recorder = self._recorder_of(state)
+            if recorder is not None and state.key is not None:
+                recorder.changes.will_move(connection, blueprint_of(self._model), state.key[1])
+        return EXT_CONTINUE
 
-        Whether it has changed is seen when the flush is over, so that ``after_update`` would tell nothing more.
+    def after_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
+        """Note a saved row; whether it has changed is seen when the flush is over.
+
+        Not before: an object that takes the row of a deleted one is announced as inserted, and told of as updated.
         """
         changes = self._open.get(connection) or self._begin(connection, state)
         if changes is not None:
             changes.updated.append(state)
-            if not self._names.isdisjoint(state.committed_state) and key_will_change(state, self._key):
-                recorder = self._recorder_of(state)
-                if recorder is not None and state.key is not None:
-                    recorder.changes.will_move(connection, blueprint_of(self._model), state.key[1])
         return EXT_CONTINUE
 
     def before_delete(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
