@@ -121,7 +121,7 @@ class PostgresqlStatements:
             parameters |= self.pieces.keys.bind(new, "fresh")
         beside = entity is not None and self.pieces.history.extras.writes
         if beside:
-            parameters["entity"] = entity
+            parameters["ac_entity"] = entity
         kind = _Kind(hint, gone, again, bool(beside), bool(beside) and first)
         counted = None if isinstance(keys, MarkedKeys) else len(keys)
         if counted is not None and not again and has_usual_case(self.pieces, hint, gone=gone):
@@ -146,7 +146,9 @@ class PostgresqlStatements:
         rows: Sequence[Rows],
     ) -> Written:
         names = tuple(values) if transaction_id is None else None
-        signed = {"tx": transaction_id} if names is None else {f"tx_{name}": value for name, value in values.items()}
+        signed = (
+            {"ac_tx": transaction_id} if names is None else {f"ac_tx_{name}": value for name, value in values.items()}
+        )
         # What plugins add: rows of the new transaction, and statements that go with versions of an entity.
         given = tuple((companion, tuple(each[0])) for companion, each in rows)
         place = (kind, names, table, given)
@@ -189,7 +191,7 @@ class PostgresqlStatements:
         return result
 
     def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:
-        given = {name: bindparam(f"tx_{name}", type_=table.c[name].type) for name in names}
+        given = {name: bindparam(f"ac_tx_{name}", type_=table.c[name].type) for name in names}
         values = {"issued_at": clock(self.pieces.dialect), **given}
         return insert(table).values(values).returning(table.c.id).cte("taken")
 
