@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from async_continuum.build import Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
+from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
 from async_continuum.dialects import keys_for
+from async_continuum.native import records
 
 Key = tuple[Any, ...]
 
@@ -15,22 +17,49 @@ Key = tuple[Any, ...]
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("_cascades", "links", "models")
+    __slots__ = ("__weakref__", "_cascades", "_native", "links", "models")
 
     def __init__(self) -> None:
         self.models: list[type] = []
         self.links: dict[Table, LinkBlueprint] = {}
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
+        self._native: dict[Any, list[TableHistory]] | None = None
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
         self._cascades = None
+        self._native = None
+
+    def __iter__(self) -> Iterator[Blueprint | LinkBlueprint]:
+        """Go over what history is kept of."""
+        yield from map(blueprint_of, self.models)
+        yield from self.links.values()
+
+    @property
+    def native(self) -> dict[Any, list[TableHistory]]:
+        """The tables that triggers record where the database is PostgreSQL, by the class that signs them."""
+        if self._native is None:
+            self._native = {}
+            for kept in self:
+                for history in kept.histories:
+                    if history.settings.native_versioning:
+                        self._native.setdefault(kept.transaction_class, []).append(history)
+        return self._native
+
+    def has_triggers(self, connection: Connection) -> bool:
+        """Say whether triggers record anything on this connection."""
+        return connection.dialect.name == "postgresql" and bool(self.native)
+
+    def link_of(self, table: object, connection: Connection) -> LinkBlueprint | None:
+        """Give the link that a table stores, unless triggers record it on this connection."""
+        link = self.links.get(table) if isinstance(table, Table) else None
+        return None if link is None or records(link.history, connection) else link
 
     def cascades_from(self, history: TableHistory) -> list[Cascade]:
         """List what the database does to other tables when rows of this one go, or move to another key."""
         if self._cascades is None:
             self._cascades = {}
-            for cascade in cascades([*(blueprint_of(model) for model in self.models), *self.links.values()]):
+            for cascade in cascades(self):
                 self._cascades.setdefault(cascade.parent, []).append(cascade)
         return self._cascades.get(history, [])
 

@@ -35,6 +35,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
+from async_continuum.manager.triggers import Triggers
 from async_continuum.model import Version, awaitable_versions
 from async_continuum.read import TransactionBase
 
@@ -73,6 +74,9 @@ class Intake:
         listen = self._listeners.listen
         listen(self._configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
         listen(MetaData, "before_create", self._before_create)
+        triggers = Triggers(self._coverage)
+        listen(MetaData, "after_create", triggers.after_create)
+        listen(MetaData, "before_drop", triggers.before_drop)
         listen(Table, "after_parent_attach", self._table_attached)
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)

@@ -10,9 +10,12 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import TableHistory
+from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
+from async_continuum.manager.sharing import Sharing
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
 from async_continuum.manager.watching import Watch
+from async_continuum.native import records
 from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
 from async_continuum.write import (
     Ledger,
@@ -35,6 +38,8 @@ class Recorder:
         "_coverage",
         "_moved",
         "_seen",
+        "_sharing",
+        "announcement",
         "changes",
         "ledgers",
         "session",
@@ -47,6 +52,8 @@ class Recorder:
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
+        self.announcement = Announcement(session, coverage, self._asked)
+        self._sharing = Sharing(coverage, self.announcement)
         self.watch = Watch(self.changes, coverage, self.record_doomed, self.record_flush)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
@@ -62,9 +69,10 @@ class Recorder:
         """Version the rows that the statement to come takes away, and what the database takes away with them."""
         waiting = list(self.changes.take_doomed(connection))
         for changes in waiting:
-            place, ledger = self._begin(changes)
-            again = changes.history in self._seen[place]
-            self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+            if not records(changes.history, connection):
+                place, ledger = self._begin(changes)
+                again = changes.history in self._seen[place]
+                self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
             for cascade in self._coverage.cascades_from(changes.history):
                 if cascade.on_update if changes.moved else cascade.on_delete:
                     keys = children(connection, cascade, changes.gone, lock=True)
@@ -90,6 +98,8 @@ class Recorder:
         self._seen = {}
 
     def _record(self, changes: TableChanges) -> None:
+        if records(changes.history, changes.connection):
+            return
         place, ledger = self._begin(changes)
         target = self._target(changes)
         again = changes.moved or changes.history in self._seen[place]
@@ -101,6 +111,11 @@ class Recorder:
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
+        for transaction_class, signature in self.signatures.items():
+            place = self._place(transaction_class)
+            if self._sharing.is_at(place):
+                ledger = self.ledgers.at(place)
+                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
         for transaction_class, old, new in self._moved:
             move_loaded(self.session, transaction_class, old, new)
         self._moved = []
@@ -109,19 +124,22 @@ class Recorder:
     def finish(self) -> None:
         """Before the commit: write the rows that were asked for, and take away those that sign nothing."""
         for transaction_class, signature in self.signatures.items():
-            mapper = transaction_class.__mapper__
-            place = (self.session.connection(bind_arguments={"mapper": mapper}), transaction_class)
+            place = self._place(transaction_class)
             ledger = self.ledgers.at(place)
-            if ledger.transaction_id is None:
-                values = self._values(place)
-                transaction_id = new_transaction(place[0], mapper.local_table, {**values, **signature.values})
-                self.ledgers.put(place, replace(ledger, transaction_id=transaction_id))
+            if self._sharing.is_at(place):
+                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=True))
+            elif ledger.transaction_id is None:
+                self.sign(place)
         for place, ledger in self.ledgers:
             connection, transaction_class = place
+            shared = self._sharing.is_at(place) and bool(ledger.tables)
+            if shared:
+                ledger = self._put(place, ledger, self._sharing.take(place, ledger))
             if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
                 continue
             table = transaction_class.__mapper__.local_table
-            if drop_if_empty(connection, table, ledger.transaction_id, ledger.tables):
+            tables = ledger.tables.union(self._coverage.native.get(transaction_class, ()) if shared else ())
+            if drop_if_empty(connection, table, ledger.transaction_id, tables):
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
@@ -130,7 +148,9 @@ class Recorder:
     def sign(self, place: Place) -> int:
         """Give the id of this session's transaction, taking one where it has none yet."""
         ledger = self.ledgers.at(place)
-        if ledger.transaction_id is None:
+        if self._sharing.is_at(place):
+            ledger = self._put(place, ledger, self._sharing.take(place, ledger))
+        elif ledger.transaction_id is None:
             table = place[1].__mapper__.local_table
             ledger = replace(ledger, transaction_id=new_transaction(place[0], table, self._values(place)))
             self.ledgers.put(place, ledger)
@@ -143,6 +163,7 @@ class Recorder:
         self.changes.clear()
         self._seen = {}
         self._moved = []
+        self.announcement.rolled_back()
         undone = dict(self.ledgers)
         self.ledgers.rolled_back(transaction)
         for place, ledger in self.ledgers:
@@ -159,6 +180,8 @@ class Recorder:
     def _begin(self, changes: TableChanges) -> tuple[Place, Ledger]:
         place = (changes.connection, changes.blueprint.transaction_class)
         ledger = self.ledgers.at(place)
+        if self._sharing.is_at(place):
+            ledger = self._put(place, ledger, self._sharing.take(place, ledger))
         self._seen.setdefault(place, ledger.tables)
         return place, ledger
 
@@ -171,9 +194,15 @@ class Recorder:
 
     def _target(self, changes: TableChanges) -> Target:
         place = (changes.connection, changes.blueprint.transaction_class)
-        return Target(
-            changes.connection, changes.history, changes.blueprint.transaction_table, lambda: self._values(place)
-        )
+        table = changes.blueprint.transaction_table
+        target = Target(changes.connection, changes.history, table, lambda: self._values(place))
+        return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
+
+    def _place(self, transaction_class: Any) -> Place:
+        return self.session.connection(bind_arguments={"mapper": transaction_class.__mapper__}), transaction_class
+
+    def _asked(self) -> dict[Any, Mapping[str, Any]]:
+        return {cls: signature.values for cls, signature in self.signatures.items()}
 
     def _values(self, place: Place) -> Mapping[str, Any]:
         transaction_class = place[1]

@@ -77,6 +77,10 @@ class Sessions:
 
     def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
         watch(connection)
+        if self._coverage.has_triggers(connection):
+            recorder = self.recorder(session)
+            if recorder is not None:
+                recorder.announcement.begin(connection)
         if self._coverage.links:
             recorder = self.recorder(session)
             if recorder is not None:
@@ -103,3 +107,4 @@ class Sessions:
             recorder: Recorder | None = session.info.pop(self._owner, None)
             if recorder is not None:
                 recorder.watch.end()
+                recorder.announcement.end()

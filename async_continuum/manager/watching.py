@@ -55,7 +55,7 @@ class Watch:
             return
         if self._changes.has_doomed():
             self._record_doomed(connection)
-        link = changed_link(statement, self._coverage.links)
+        link = changed_link(statement, connection, self._coverage)
         if link is None or is_disabled(None):
             return
         for before, after in keys_matched(link, connection, statement, many or ([one] if one else [])):
@@ -71,7 +71,7 @@ class Watch:
     def _after_execute(
         self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any, result: Any
     ) -> None:
-        link = changed_link(statement, self._coverage.links)
+        link = changed_link(statement, connection, self._coverage)
         if link is None or is_disabled(None):
             return
         if isinstance(statement, Insert):

@@ -4,6 +4,7 @@ from async_continuum.record.changes import FlushChanges, Key, ModelChanges, Tabl
 from async_continuum.record.context import (
     Context,
     context_of,
+    is_anything_disabled,
     is_disabled,
     set_context,
     transaction_values,
@@ -18,6 +19,7 @@ __all__ = [
     "ModelChanges",
     "TableChanges",
     "context_of",
+    "is_anything_disabled",
     "is_disabled",
     "key_will_change",
     "set_context",

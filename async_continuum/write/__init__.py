@@ -2,7 +2,7 @@
 
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
-from async_continuum.write.transactions import drop_if_empty, logger, new_transaction
+from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction
 from async_continuum.write.versions import Target, renumber, settle, write_gone, write_live
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Target",
     "drop_if_empty",
     "logger",
+    "move_versions",
     "new_transaction",
     "renumber",
     "settle",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ class Target:
     transaction_table: Table
     values: Callable[[], Mapping[str, Any]]
     """The values of a new transaction row; called only when there is one to write."""
+    renumber: Callable[[Connection, Table, int, Iterable[TableHistory]], int] = overtaken
+    """How an overtaken transaction gets a later id."""
 
 
 def write_live(target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, again: bool) -> Ledger:
@@ -56,7 +58,7 @@ def settle(target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
 def renumber(target: Target, ledger: Ledger) -> Ledger:
     """Give an overtaken transaction a later id, and all that it has written with it."""
     assert ledger.transaction_id is not None
-    new = overtaken(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
+    new = target.renumber(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
     return replace(ledger, transaction_id=new)
 
 
