@@ -5,7 +5,8 @@ history tables and classes), ``record`` (what a flush changed, and who did it), 
 ``native`` (by triggers of the database), ``read`` (moments, versions, changesets), ``revert`` (a version becomes the
 present), ``maintain`` (backfill, vacuum, verify), ``model`` (the typed methods of models and versions), ``manager``
 (switches it all on and off). ``dialects`` holds what databases do differently. A room imports only rooms below it, and
-only through their ``__init__``.
+only through their ``__init__``. Above the roof, imported by nobody in the house: ``schema`` (the data steps of
+migrations) and ``ext`` (what joins it to web servers and to Alembic).
 """
 
 from async_continuum.build import OperationType, UtcDateTime

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase
 from async_continuum import VersioningManager
 from tests.kit import backends, mode
 from tests.kit.databases import Databases
-from tests.kit.leftovers import leftovers
+from tests.kit.leftovers import keep_the_young_apart, leftovers
 from tests.kit.places import Place, Places
 from tests.kit.servers import Servers
 from tests.kit.statements import Statements, count_statements
@@ -54,13 +54,23 @@ def pytest_collection_finish() -> None:
 
     gc.collect()
     gc.freeze()
+    keep_the_young_apart()
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Invariant 5, after everything else of the test is gone."""
     yield
+    # The test's models are among what its fixtures gave it, and would be alive in the next test.
+    request.node.funcargs.clear()
     assert leftovers() == []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_behind_by_a_module() -> Iterator[None]:
+    """The same of what several tests had a part in."""
+    yield
+    assert leftovers(thorough=True) == []
 
 
 @pytest.fixture(params=backends.DEFAULT_BACKENDS)
@@ -92,7 +102,7 @@ async def place(request: pytest.FixtureRequest, backend: str, places: Places) ->
 @pytest.fixture
 def engine(place: Place) -> AsyncEngine:
     """The engine of this test's database; `place.engine(...)` opens further ones."""
-    return place.engine()
+    return place.usual_engine()
 
 
 @pytest.fixture

@@ -9,18 +9,19 @@ from async_continuum.build.blueprint import (
     detach,
     extend,
     find_blueprint,
+    find_history,
     history_of,
 )
 from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
-from async_continuum.build.mapped import mappers_of
+from async_continuum.build.mapped import map_class, mappers_of, unmap_class
 from async_continuum.build.names import fit
 from async_continuum.build.relations import past_targets, relate
 from async_continuum.build.table import TableHistory, ends_of, resolve_types
 from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
 from async_continuum.build.twins import live_rows, may_have_twins
-from async_continuum.build.types import OperationType, UtcDateTime
+from async_continuum.build.types import OperationType, UtcDateTime, transaction_id_type
 
 __all__ = [
     "Blueprint",
@@ -42,12 +43,14 @@ __all__ = [
     "ends_of",
     "extend",
     "find_blueprint",
+    "find_history",
     "fit",
     "has_late_secondary",
     "history_of",
     "identity_of",
     "key_after_flush",
     "live_rows",
+    "map_class",
     "mappers_of",
     "may_have_twins",
     "past_targets",
@@ -55,4 +58,6 @@ __all__ = [
     "remove_transaction_class",
     "resolve_types",
     "secondaries",
+    "transaction_id_type",
+    "unmap_class",
 ]

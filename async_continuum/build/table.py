@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy import Column, Index, MetaData, Table, select
@@ -12,13 +12,16 @@ from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
 from async_continuum.build.names import fit
 from async_continuum.build.types import OperationType, transaction_id_type
-from async_continuum.declare import Settings, Strategy
+from async_continuum.declare import NOTHING, AddedColumn, Extras, Settings, Strategy
 from async_continuum.errors import ImproperlyConfigured
 
 
-@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class TableHistory:
-    """How one table maps to its version table. Lives as long as the model's blueprint."""
+    """How one table maps to its version table. Lives as long as the model's blueprint.
+
+    The classes of a hierarchy share it: what is declared later is taken into it, so that all of them see it.
+    """
 
     table: Table
     version_table: Table
@@ -28,11 +31,24 @@ class TableHistory:
     ends: str | None
     operation: str
     strategy: Strategy
+    extras: Extras = NOTHING
+    added: tuple[AddedColumn, ...] = ()
+    """What the version table holds besides the columns of the table."""
     is_link: bool = False
     """Whether this is an association table, whose rows are known by what they link."""
     settings: Settings = field(default_factory=Settings)
     statements: dict[Any, Any] = field(default_factory=dict)
     """What later steps have compiled for this table, kept here so that it goes with the table."""
+    decided: set[str] = field(default_factory=set)
+    """Columns of the table that a class has decided on, kept or not."""
+    shared: bool = False
+    """Whether rows of several classes are in the table."""
+    names_class: str | None = None
+    """The column by which its rows say of which class they are."""
+    leader: TableHistory | None = None
+    """The history of the topmost table under joined inheritance, whose versions these follow: same keys, same ids."""
+    followers: list[TableHistory] = field(default_factory=list)
+    """The histories of all tables below this one."""
 
     @property
     def key_types(self) -> list[TypeEngine[Any]]:
@@ -88,17 +104,56 @@ def build_table(
         operation=settings.operation_type_column_name,
         strategy=settings.strategy,
         settings=settings,
+        extras=settings.extras,
     )
     _add_indexes(history)
+    _add_extras(history, model=model)
     return history
 
 
-def extend_table(history: TableHistory, columns: Sequence[Column[Any]]) -> TableHistory:
+def extend_table(history: TableHistory, columns: Sequence[Column[Any]], *, model: type) -> None:
     """Take into the version table the columns that were added to the table since it was built."""
     for column in columns:
-        if column.key not in history.version_table.c:
-            history.version_table.append_column(_version_column(column, is_key=False))
-    return replace(history, columns=tuple(column.key for column in columns), statements={})
+        history.version_table.append_column(_version_column(column, is_key=False))
+    history.columns += tuple(column.key for column in columns)
+    for each in (history, history.leader):
+        if each is not None:
+            each.statements.clear()
+    _add_extras(history, model=model)
+
+
+def _add_extras(history: TableHistory, *, model: type) -> None:
+    """Append what plugins add, but what is there already."""
+    added = tuple(history.extras.version_columns(history))
+    known = {each.column.key for each in history.added}
+    for each in added:
+        if each.column.key in known:
+            continue
+        if each.column.key in history.version_table.c:
+            raise ImproperlyConfigured(
+                f"it has a column {each.column.key!r}, like the one that a plugin adds to its version table.",
+                model=model,
+                option="plugins",
+            )
+        history.version_table.append_column(each.column)
+    history.added = added
+
+
+def follow(history: TableHistory, leader: TableHistory) -> None:
+    """Let the versions of a joined table follow those of the topmost one."""
+    history.leader = leader
+    leader.followers.append(history)
+    leader.shared = True
+    leader.statements.clear()
+
+
+def past_column(column: Any, histories: Sequence[TableHistory]) -> Column[Any] | None:
+    """Give the column of a version table that holds a model's column; None where history does not hold it."""
+    table = getattr(column, "table", None)
+    for history in histories:
+        if history.table is table:
+            return history.version_table.c[column.key] if column.key in history.columns else None
+    return None
 
 
 def resolve_types(history: TableHistory) -> bool:
@@ -142,7 +197,7 @@ def _own_columns(settings: Settings) -> list[Column[Any]]:
     return [begins, ends, operation] if settings.strategy == "validity" else [begins, operation]
 
 
-def refuse_clash(columns: Sequence[Column[Any]], attributes: Sequence[str], settings: Settings, *, model: type) -> None:
+def refuse_clash(columns: Iterable[Column[Any]], attributes: Iterable[str], settings: Settings, *, model: type) -> None:
     """Refuse a column or an attribute of the model's own that is called like one of a version's."""
     names = [*attributes, *(name for column in columns for name in (column.name, column.key))]
     taken = {name.lower(): name for name in names}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict
 
+from async_continuum.declare.extras import NOTHING, Extras
 from async_continuum.errors import ImproperlyConfigured
 
 Strategy = Literal["validity", "subquery"]
@@ -66,10 +67,14 @@ class Settings:
     native_versioning: bool = False
     append_only: bool = False
     on_truncate: OnTruncate = "record"
+    unrecorded: Unrecorded = "warn"
+    extras: Extras = NOTHING
+    """What plugins add; no option, but given with them."""
 
 
 _GLOBAL_ONLY = frozenset({"transaction_table_name", "transaction_cls"})
 _NAMES = frozenset(Options.__annotations__)
+_SETTINGS = frozenset(Settings.__dataclass_fields__) - {"extras"}
 _COLUMN_NAMES = ("transaction_column_name", "end_transaction_column_name", "operation_type_column_name")
 _BOOLEANS = ("versioning", "native_versioning", "create_models", "create_tables", "use_module_name", "append_only")
 _INSTEAD = {
@@ -81,7 +86,6 @@ _NOT_YET: dict[str, tuple[Any, ...]] = {
     "record_if": (None,),
     "past_default": (None, {}),
     "transaction_cls": (None,),
-    "unrecorded": ("warn",),
 }
 
 
@@ -98,7 +102,7 @@ def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type 
     for name, value in options.items():
         _check_name(name, model)
         _check_value(name, value, model)
-        if name in Settings.__dataclass_fields__:
+        if name in _SETTINGS:
             values[name] = _normalized(name, value)
     settings = replace(defaults, **values)
     _check_column_names(settings, options, model)

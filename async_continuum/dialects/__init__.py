@@ -2,6 +2,23 @@
 
 from async_continuum.dialects.clock import clock, shortly_after, shortly_before
 from async_continuum.dialects.compare import differs
-from async_continuum.dialects.keys import Key, Keys, keys_for
+from async_continuum.dialects.keys import AnyKeys, Fresh, Key, Keys, MarkedKeys, fresh_part, keys_for
+from async_continuum.dialects.marks import Marks, SettingMarks, TableMarks, marks_for
 
-__all__ = ["Key", "Keys", "clock", "differs", "keys_for", "shortly_after", "shortly_before"]
+__all__ = [
+    "AnyKeys",
+    "Fresh",
+    "Key",
+    "Keys",
+    "MarkedKeys",
+    "Marks",
+    "SettingMarks",
+    "TableMarks",
+    "clock",
+    "differs",
+    "fresh_part",
+    "keys_for",
+    "marks_for",
+    "shortly_after",
+    "shortly_before",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ARRAY, Integer, Text, and_, any_, bindparam, func, select, tuple_
 from sqlalchemy.engine import Dialect
@@ -24,20 +24,46 @@ class Keys:
 
     name: str
     among: Callable[[Columns, str], ColumnElement[bool]]
-    bind: Callable[[Sequence[Key], str], dict[str, Any]]
+    bind: Callable[[Any, str], dict[str, Any]]
     chunked: bool = False
 
-    def batches(self, keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    def batches(self, keys: AnyKeys) -> Iterator[AnyKeys]:
         """Split ``keys`` into what one execution takes: all of them, or chunks where the database has no better way."""
-        if not self.chunked:
+        if isinstance(keys, MarkedKeys) or not self.chunked:
             yield keys
             return
         for start in range(0, len(keys), CHUNK):
             yield keys[start : start + CHUNK]
 
 
-def keys_for(types: Sequence[TypeEngine[Any]], keys: Sequence[Key], dialect: Dialect) -> Keys:
+Part = Literal["none", "some", "all"]
+"""How many of some keys are meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedKeys:
+    """Keys that stay where they are, in the database: a statement has marked them there. Lives for one statement."""
+
+    way: Keys
+
+
+AnyKeys = Sequence[Key] | MarkedKeys
+Fresh = frozenset[Key] | MarkedKeys
+"""Those of some keys whose rows were inserted: all of marked ones, or none."""
+
+
+def fresh_part(keys: AnyKeys, fresh: Fresh) -> tuple[Part, Sequence[Key]]:
+    """Say how many of ``keys`` are among ``fresh``, and give them where they are in Python."""
+    if isinstance(keys, MarkedKeys) or isinstance(fresh, MarkedKeys):
+        return ("all" if isinstance(fresh, MarkedKeys) else "none"), ()
+    new = [key for key in keys if key in fresh]
+    return ("none" if not new else "all" if len(new) == len(keys) else "some"), new
+
+
+def keys_for(types: Sequence[TypeEngine[Any]], keys: AnyKeys, dialect: Dialect) -> Keys:
     """Choose the way in which ``dialect`` takes ``keys`` of these column types."""
+    if isinstance(keys, MarkedKeys):
+        return keys.way
     if len(keys) == 1:
         return _one(types)
     if all(_plain(type_) for type_ in types):

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from async_continuum import versioning_context
 from async_continuum.ext.proxies import ForwardedHeader, TrustedProxies
+from async_continuum.record import IfStored
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -61,7 +62,7 @@ class VersioningMiddleware:
         headers = scope.get("headers", ())
         client = scope.get("client")
         address = self._proxies.sender(client[0] if client else None, headers)
-        meta = {} if self._request_id is None else {"request_id": _request_id(headers, self._request_id)}
+        meta = {} if self._request_id is None else {"request_id": IfStored(_request_id(headers, self._request_id))}
         with versioning_context(user=await self._user_of(scope), remote_addr=address, meta=meta):
             await self.app(scope, receive, send)
 

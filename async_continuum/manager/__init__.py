@@ -2,6 +2,7 @@
 
 from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.setup import (
+    complete_metadata,
     current_transaction,
     get_versioning_manager,
     make_versioned,
@@ -13,6 +14,7 @@ from async_continuum.manager.upkeep import backfill, vacuum, verify
 __all__ = [
     "VersioningManager",
     "backfill",
+    "complete_metadata",
     "current_transaction",
     "get_versioning_manager",
     "make_versioned",

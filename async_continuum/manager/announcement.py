@@ -6,15 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, event, text
+from sqlalchemy import JSON, Column, Connection, text
 from sqlalchemy.engine import ExecutionContext
-from sqlalchemy.orm import Session
 
 from async_continuum.build import Blueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.triggers import require_triggers, translation
-from async_continuum.native import plan_of
-from async_continuum.record import Context, context_of, is_anything_disabled, is_disabled, transaction_values
+from async_continuum.record import Context, is_anything_disabled, is_disabled, transaction_values
 
 # Local to the transaction: nothing of it is left for whoever gets the connection next, from a pool or from a pooler
 # between here and the database.
@@ -32,27 +30,20 @@ Asked = Mapping[Any, Mapping[str, Any]]
 class Announcement:
     """What triggers have been told on the connections of one session. Lives as long as the session's recorder."""
 
-    __slots__ = ("_asked", "_connections", "_coverage", "_said", "_session", "_speaking")
+    __slots__ = ("_asked", "_context", "_coverage", "_said", "_speaking")
 
-    def __init__(self, session: Session, coverage: Coverage, asked: Callable[[], Asked]) -> None:
-        self._session = session
+    def __init__(self, coverage: Coverage, context: Callable[[], Context], asked: Callable[[], Asked]) -> None:
         self._coverage = coverage
+        self._context = context
         self._asked = asked
-        self._connections: list[Connection] = []
         self._said: dict[Connection, tuple[Context, Asked, str] | None] = {}
         self._speaking = False
 
-    def begin(self, connection: Connection) -> None:
-        """Begin to see what is executed on a connection, where triggers record it."""
-        if connection not in self._connections and self._coverage.has_triggers(connection):
-            event.listen(connection, "before_cursor_execute", self._before_cursor_execute)
-            self._connections.append(connection)
-
-    def end(self) -> None:
-        """See nothing any more."""
-        while self._connections:
-            event.remove(self._connections.pop(), "before_cursor_execute", self._before_cursor_execute)
-        self._said = {}
+    def before_write(self, connection: Connection) -> None:
+        """Before a statement that may write: see that triggers are there, and tell them what they do not know."""
+        if not self._speaking:
+            require_triggers(connection, self._coverage)
+            self.tell(connection)
 
     def rolled_back(self) -> None:
         """Take nothing for told any more: a rollback to a savepoint undoes settings as well."""
@@ -60,7 +51,7 @@ class Announcement:
 
     def tell(self, connection: Connection) -> None:
         """Tell what has not been told on this connection; nothing, where there is nothing to tell."""
-        wanted = (context_of(self._session), self._asked(), self._silenced(connection))
+        wanted = (self._context(), self._asked(), self._silenced(connection))
         said = self._said.get(connection, _NOTHING)
         if wanted == said:
             return
@@ -77,25 +68,15 @@ class Announcement:
         said = self._said.get(connection) or _NOTHING
         return said[1].get(transaction_class, {})
 
-    def _before_cursor_execute(
-        self, connection: Connection, _: Any, statement: str, __: Any, context: ExecutionContext | None, ___: bool
-    ) -> None:
-        if self._speaking or not _may_write(statement, context):
-            return
-        require_triggers(connection, self._coverage)
-        self.tell(connection)
-
     def _silenced(self, connection: Connection) -> str:
         if not is_anything_disabled():
             return ""
         if is_disabled(None):
             return "*"
-        schemas = translation(connection)
         names = [
-            plan_of(history, kept.transaction_table).translated(schemas).fullname
-            for kept in self._coverage
+            plan.fullname
+            for kept, _, plan in self._coverage.plans(translation(connection))
             if isinstance(kept, Blueprint) and is_disabled(kept.model)
-            for history in kept.histories
         ]
         return f"|{'|'.join(names)}|" if names else ""
 
@@ -111,7 +92,8 @@ class Announcement:
 _NOTHING: tuple[Context, Asked, str] = (Context(), {}, "")
 
 
-def _may_write(statement: str, context: ExecutionContext | None) -> bool:
+def may_write(statement: str, context: ExecutionContext | None) -> bool:
+    """Say whether a statement may change a table; one that only calls a function is taken not to."""
     if context is not None and (context.isinsert or context.isupdate or context.isdelete):  # type: ignore[attr-defined]
         return True
     start = statement.lstrip()[:8].upper()

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
 from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
-from async_continuum.dialects import keys_for
-from async_continuum.native import records
+from async_continuum.dialects import AnyKeys, keys_for
+from async_continuum.native import TriggerPlan, plan_of
+from async_continuum.plugins import Plugins
+from async_continuum.record import Key
 
-Key = tuple[Any, ...]
+Kept = Blueprint | LinkBlueprint
 
 
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("__weakref__", "_cascades", "_native", "links", "models")
+    __slots__ = ("__weakref__", "_cascades", "_kept", "_native", "links", "models", "plugins")
 
     def __init__(self) -> None:
+        self.plugins = Plugins(())
         self.models: list[type] = []
         self.links: dict[Table, LinkBlueprint] = {}
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
+        self._kept: dict[Table, tuple[Kept, TableHistory]] | None = None
         self._native: dict[Any, list[TableHistory]] | None = None
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
         self._cascades = None
+        self._kept = None
         self._native = None
 
-    def __iter__(self) -> Iterator[Blueprint | LinkBlueprint]:
+    def __iter__(self) -> Iterator[Kept]:
         """Go over what history is kept of."""
         yield from map(blueprint_of, self.models)
         yield from self.links.values()
@@ -40,20 +45,37 @@ class Coverage:
         """The tables that triggers record where the database is PostgreSQL, by the class that signs them."""
         if self._native is None:
             self._native = {}
-            for kept in self:
-                for history in kept.histories:
-                    if history.settings.native_versioning:
-                        self._native.setdefault(kept.transaction_class, []).append(history)
+            for kept, history in self._histories():
+                if history.settings.native_versioning:
+                    self._native.setdefault(kept.transaction_class, []).append(history)
         return self._native
 
     def has_triggers(self, connection: Connection) -> bool:
         """Say whether triggers record anything on this connection."""
         return connection.dialect.name == "postgresql" and bool(self.native)
 
-    def link_of(self, table: object, connection: Connection) -> LinkBlueprint | None:
-        """Give the link that a table stores, unless triggers record it on this connection."""
-        link = self.links.get(table) if isinstance(table, Table) else None
-        return None if link is None or records(link.history, connection) else link
+    def plans(self, schemas: Mapping[str | None, str | None]) -> Iterator[tuple[Kept, TableHistory, TriggerPlan]]:
+        """Say what the triggers of every table are, or would be, where schemas are translated so."""
+        for kept, history in self._histories():
+            yield kept, history, plan_of(history, kept.transaction_table).translated(schemas)
+
+    def _histories(self) -> Iterator[tuple[Kept, TableHistory]]:
+        # The classes of a hierarchy share tables.
+        seen: set[TableHistory] = set()
+        for kept in self:
+            for history in kept.histories:
+                if history not in seen:
+                    seen.add(history)
+                    yield kept, history
+
+    def kept(self, table: Table) -> tuple[Kept, TableHistory] | None:
+        """Find who keeps the history of a table, and how; None where nobody does."""
+        if self._kept is None:
+            self._kept = {}
+            for each in self:
+                for history in each.histories:
+                    self._kept.setdefault(history.table, (each, history))
+        return self._kept.get(table)
 
     def cascades_from(self, history: TableHistory) -> list[Cascade]:
         """List what the database does to other tables when rows of this one go, or move to another key."""
@@ -64,7 +86,7 @@ class Coverage:
         return self._cascades.get(history, [])
 
 
-def children(connection: Connection, cascade: Cascade, parents: tuple[Key, ...], *, lock: bool) -> tuple[Key, ...]:
+def children(connection: Connection, cascade: Cascade, parents: AnyKeys, *, lock: bool) -> tuple[Key, ...]:
     """Read the keys of the rows that refer to these parents.
 
     Keys only, and only here: once the database has followed its rule, nothing tells any more which rows they were.

@@ -29,7 +29,7 @@ from async_continuum.build import (
     resolve_types,
     secondaries,
 )
-from async_continuum.declare import Settings, declared_options, read_options
+from async_continuum.declare import Settings, declared_options, settings_of
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
@@ -37,6 +37,7 @@ from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
 from async_continuum.manager.triggers import Triggers
 from async_continuum.model import Version, awaitable_versions
+from async_continuum.plugins import TransactionBuild
 from async_continuum.read import TransactionBase
 
 
@@ -67,6 +68,7 @@ class Intake:
         self._attached: list[type] = []
         self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
         self._untyped: list[TableHistory] = []
+        self._beside: list[TransactionBuild] = []
         self.transaction_classes: dict[Any, Any] = {}
 
     def begin(self) -> None:
@@ -87,7 +89,8 @@ class Intake:
 
     def undo(self) -> None:
         """Take every history away again: tables, classes and attributes; stored rows stay."""
-        for model in self._coverage.models:
+        # A class before those from which it inherits.
+        for model in reversed(self._coverage.models):
             blueprint = find_blueprint(model)
             if blueprint is not None:
                 detach(blueprint)
@@ -95,6 +98,8 @@ class Intake:
             detach_link(link)
         for model in self._attached:
             del model.awaitable_versions  # type: ignore[attr-defined]
+        for beside in self._beside:
+            beside.undo()
         for transaction_class in self.transaction_classes.values():
             remove_transaction_class(transaction_class)
 
@@ -105,7 +110,7 @@ class Intake:
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
-        settings = read_options(options, defaults=configuration.settings, model=model)
+        settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
             return
         self._give_up_link(mapper.local_table)
@@ -129,6 +134,10 @@ class Intake:
         if mapper.registry not in self.transaction_classes:
             transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
             self.transaction_classes[mapper.registry] = transaction_class
+            # Known before the plugins build, so that what they have made by then is undone where one fails.
+            beside = TransactionBuild(transaction_class)
+            self._beside.append(beside)
+            self._coverage.plugins.transaction_built(beside)
             self._find_user(mappers_of(mapper.registry))
         return self.transaction_classes[mapper.registry]
 
@@ -204,10 +213,11 @@ class Intake:
 
     def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
-        if blueprint is not None and extend(blueprint) is not blueprint:
+        if blueprint is not None and blueprint.model is model and extend(blueprint) is not blueprint:
             self._coverage.changed()
 
-    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+    def complete(self, target: MetaData) -> list[str]:
+        """Build what declarations alone did not tell of yet; give the keys of the tables that this adds."""
         models = [model for model in self._coverage.models if blueprint_of(model).history.table.metadata is target]
         if models:
             self._require_user()
@@ -219,5 +229,8 @@ class Intake:
             self._find_links(inspect(model), settings)
             if has_late_secondary(inspect(model)):
                 inspect(model).registry.configure()
-        for name in sorted(set(target.tables) - before):
+        return sorted(set(target.tables) - before)
+
+    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+        for name in self.complete(target):
             target.tables[name].create(connection, checkfirst=True)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Delete,
     Insert,
+    Table,
     Update,
     cast,
     select,
@@ -23,15 +24,14 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList
 
 from async_continuum.build import LinkBlueprint
-from async_continuum.manager.coverage import Coverage
 
 Key = tuple[Any, ...]
 
 
-def changed_link(statement: object, connection: Connection, coverage: Coverage) -> LinkBlueprint | None:
-    """Give the link whose table a statement changes, if it is one, and no trigger records it."""
-    if isinstance(statement, (Insert, Update, Delete)):
-        return coverage.link_of(statement.table, connection)
+def changed_link(statement: object, links: Mapping[Table, LinkBlueprint]) -> LinkBlueprint | None:
+    """Give the link whose table a statement changes, if it is one."""
+    if isinstance(statement, (Insert, Update, Delete)) and isinstance(statement.table, Table):
+        return links.get(statement.table)
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session
 
 from async_continuum.build import blueprint_of
@@ -16,6 +17,7 @@ from async_continuum.manager.native_tracking import NativeTracker
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
+from async_continuum.plugins import Plugins
 from async_continuum.read import TransactionBase
 
 
@@ -66,6 +68,8 @@ class VersioningManager:
                 )
             return
         self._configuration = configuration
+        if isinstance(configuration.settings.extras, Plugins):
+            self._coverage.plugins = configuration.settings.extras
         configuration.sessions.hold()
         try:
             self._sessions.begin(configuration.sessions.listened, self._listeners)
@@ -80,9 +84,15 @@ class VersioningManager:
         if self._configuration is not None:
             self._configuration.sessions.release()
         self._listeners.remove_all()
+        self._sessions.end()
         if self._intake is not None:
             self._intake.undo()
         self.__init__()  # type: ignore[misc]
+
+    def complete(self, metadata: MetaData) -> None:
+        """Build every version table of a metadata, those that wait for mappers to be configured too."""
+        if self._intake is not None:
+            self._intake.complete(metadata)
 
     def covers(self, session: Session) -> bool:
         """Say whether a session is recorded by this manager."""

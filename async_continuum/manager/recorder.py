@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from async_continuum.build import TableHistory
+from async_continuum.build import Blueprint, TableHistory
+from async_continuum.dialects import AnyKeys, MarkedKeys
 from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.sharing import Sharing
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
-from async_continuum.manager.watching import Watch
 from async_continuum.native import records
-from async_continuum.record import FlushChanges, Key, TableChanges, context_of, transaction_values
+from async_continuum.plugins import Flushed, Signing
+from async_continuum.record import (
+    Context,
+    FlushChanges,
+    TableChanges,
+    context_of,
+    meta_values,
+    moved_along,
+    transaction_values,
+    under,
+)
 from async_continuum.write import (
     Ledger,
     Ledgers,
     Place,
+    Rows,
     Target,
     drop_if_empty,
     new_transaction,
     settle,
+    write_followers,
     write_gone,
     write_live,
 )
@@ -44,7 +56,6 @@ class Recorder:
         "ledgers",
         "session",
         "signatures",
-        "watch",
     )
 
     def __init__(self, session: Session, coverage: Coverage) -> None:
@@ -52,9 +63,8 @@ class Recorder:
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
-        self.announcement = Announcement(session, coverage, self._asked)
+        self.announcement = Announcement(coverage, self._context, self._asked)
         self._sharing = Sharing(coverage, self.announcement)
-        self.watch = Watch(self.changes, coverage, self.record_doomed, self.record_flush)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
         self._moved: list[tuple[Any, int, int]] = []
@@ -67,34 +77,56 @@ class Recorder:
 
     def record_doomed(self, connection: Connection) -> None:
         """Version the rows that the statement to come takes away, and what the database takes away with them."""
-        waiting = list(self.changes.take_doomed(connection))
+        self.record_going(self.changes.take_doomed(connection))
+
+    def record_going(self, going: Iterable[TableChanges]) -> None:
+        """Version rows while they are still there, and what the database takes away with them."""
+        waiting = list(going)
         for changes in waiting:
-            if not records(changes.history, connection):
+            if not records(changes.history, connection := changes.connection):
                 place, ledger = self._begin(changes)
                 again = changes.history in self._seen[place]
-                self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
-            for cascade in self._coverage.cascades_from(changes.history):
+                ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+                self._follow(changes, place, ledger, changes.gone, gone=True)
+            histories = (changes.history, *changes.followers)
+            for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
                 if cascade.on_update if changes.moved else cascade.on_delete:
                     keys = children(connection, cascade, changes.gone, lock=True)
                     waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
 
     def record_flush(self) -> None:
         """Version what the flush has written, and what the database has changed in consequence."""
-        self.watch.flushing = False
-        if not self._coverage.links:
-            self.watch.end()
-        arrived: dict[TableHistory, tuple[Key, ...]] = {}
-        for changes in self.changes.take():
+        self._record_all(self.changes.take())
+
+    def record_statement(self, changes: TableChanges) -> None:
+        """Version what a statement has written, and what the database has changed in consequence."""
+        self.before_flush()
+        self._record_all([changes, *self.changes.take()])
+        self.flushed()
+
+    def record_within_flush(self, changes: TableChanges) -> None:
+        """Version what a statement within a flush has written; the consequences belong to the flush."""
+        # The flush itself may have versioned the same rows, or will.
+        self._seen = {}
+        self._record(changes)
+        self._seen = {}
+
+    def _record_all(self, written: Iterable[TableChanges]) -> None:
+        arrived: dict[TableHistory, AnyKeys] = {}
+        for changes in written:
             if changes.live or changes.gone:
                 self._record(changes)
-            arrived[changes.history] = tuple(changes.fresh)
+            fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
+            before = arrived.get(changes.history, ())
+            if not isinstance(before, MarkedKeys) and not isinstance(fresh, MarkedKeys):
+                fresh = (*before, *fresh)
+            arrived[changes.history] = fresh
         for connection, cascade in self.changes.take_moved():
-            keys = children(connection, cascade, arrived.get(cascade.parent, ()), lock=False)
-            arrived[cascade.history] = keys
+            parent, child = cascade.parent.leader or cascade.parent, cascade.child.history
+            keys = children(connection, cascade, arrived.get(parent, ()), lock=False)
+            arrived[child] = keys
             if keys:
-                self._record(
-                    TableChanges(connection, cascade.child, cascade.history, keys, frozenset(keys), moved=True)
-                )
+                self._record(moved_along(connection, cascade, keys))
         self._seen = {}
 
     def _record(self, changes: TableChanges) -> None:
@@ -105,9 +137,18 @@ class Recorder:
         again = changes.moved or changes.history in self._seen[place]
         if changes.live:
             ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
+            ledger = self._follow(changes, place, ledger, changes.live, gone=False)
         if again:
-            keys = tuple(dict.fromkeys((*changes.live, *changes.gone)))
-            self._put(place, ledger, settle(target, ledger, keys))
+            # What was deleted before may have come again as another class.
+            followers = tuple(changes.history.followers) if changes.fresh else changes.followers
+            for keys in _each_once(changes.live, changes.gone):
+                ledger = self._put(place, ledger, settle(replace(target, followers=followers), ledger, keys))
+
+    def _follow(self, changes: TableChanges, place: Place, ledger: Ledger, keys: AnyKeys, *, gone: bool) -> Ledger:
+        """Version the rest of these rows, in the tables below."""
+        for follower in changes.followers:
+            ledger = self._put(place, ledger, write_followers(self._target(changes), ledger, follower, keys, gone=gone))
+        return ledger
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
@@ -152,14 +193,14 @@ class Recorder:
             ledger = self._put(place, ledger, self._sharing.take(place, ledger))
         elif ledger.transaction_id is None:
             table = place[1].__mapper__.local_table
-            ledger = replace(ledger, transaction_id=new_transaction(place[0], table, self._values(place)))
+            transaction_id = new_transaction(place[0], table, self._values(place), self._rows(place))
+            ledger = replace(ledger, transaction_id=transaction_id)
             self.ledgers.put(place, ledger)
         assert ledger.transaction_id is not None
         return ledger.transaction_id
 
     def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Forget what a rollback has undone."""
-        self.watch.flushing = False
         self.changes.clear()
         self._seen = {}
         self._moved = []
@@ -188,24 +229,56 @@ class Recorder:
     def _put(self, place: Place, before: Ledger, after: Ledger) -> Ledger:
         if before.transaction_id is not None and after.transaction_id != before.transaction_id:
             assert after.transaction_id is not None
+            self._coverage.plugins.renumbered(place[0], place[1], before.transaction_id, after.transaction_id)
             self._moved.append((place[1], before.transaction_id, after.transaction_id))
         self.ledgers.put(place, after)
         return after
 
-    def _target(self, changes: TableChanges) -> Target:
-        place = (changes.connection, changes.blueprint.transaction_class)
-        table = changes.blueprint.transaction_table
-        target = Target(changes.connection, changes.history, table, lambda: self._values(place))
-        return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
+    def show_flush(self) -> None:
+        """Let plugins look at what was flushed."""
+
+        def sign(transaction_class: Any) -> tuple[Connection, int]:
+            place = self._place(transaction_class)
+            return place[0], self.sign(place)
+
+        self._coverage.plugins.flushed(Flushed(self.session, sign))
 
     def _place(self, transaction_class: Any) -> Place:
-        return self.session.connection(bind_arguments={"mapper": transaction_class.__mapper__}), transaction_class
+        mapper = transaction_class.__mapper__
+        return self.session.connection(bind_arguments={"mapper": mapper}), transaction_class
+
+    def _target(self, changes: TableChanges) -> Target:
+        place = (changes.connection, changes.blueprint.transaction_class)
+        target = Target(
+            changes.connection,
+            changes.history,
+            changes.blueprint.transaction_table,
+            lambda: self._values(place),
+            lambda: self._rows(place),
+            changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None,
+            changes.followers,
+        )
+        return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
 
     def _asked(self) -> dict[Any, Mapping[str, Any]]:
         return {cls: signature.values for cls, signature in self.signatures.items()}
 
+    def _context(self) -> Context:
+        return under(context_of(self.session), self._coverage.plugins.contexts(self.session))
+
     def _values(self, place: Place) -> Mapping[str, Any]:
         transaction_class = place[1]
-        values = transaction_values(context_of(self.session), transaction_class.__mapper__.local_table)
+        values = transaction_values(self._context(), transaction_class.__mapper__.local_table)
         signature = self.signatures.get(transaction_class)
         return values if signature is None else {**values, **signature.values}
+
+    def _rows(self, place: Place) -> list[Rows]:
+        plugins = self._coverage.plugins
+        meta = meta_values(self._context(), stored=plugins.stores_meta)
+        return plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
+
+
+def _each_once(live: AnyKeys, gone: AnyKeys) -> list[AnyKeys]:
+    if isinstance(live, MarkedKeys) or isinstance(gone, MarkedKeys):
+        return [live] if live is gone else [keys for keys in (live, gone) if keys]
+    return [tuple(dict.fromkeys((*live, *gone)))]

@@ -11,6 +11,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.savepoints import watch
+from async_continuum.manager.watching import Watch
 
 
 class Sessions:
@@ -23,6 +24,8 @@ class Sessions:
         self._owner = owner
         self._coverage = coverage
         self._covers = covers
+        self._flushing = (owner, "flushing")
+        self._watch = Watch(coverage, self.recorder, self._is_flushing)
 
     def recorder(self, session: Session) -> Recorder | None:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
@@ -46,20 +49,32 @@ class Sessions:
         ):
             listeners.listen(listened, name, getattr(self, f"_{name}"))
 
+    def end(self) -> None:
+        """See no statements any more."""
+        self._watch.end()
+
+    def _is_flushing(self, session: Session) -> bool:
+        return self._flushing in session.info
+
     def _found(self, session: Session) -> Recorder | None:
         recorder: Recorder | None = session.info.get(self._owner)
         return recorder
 
     def _before_flush(self, session: Session, _: object, __: object) -> None:
+        session.info[self._flushing] = True
         recorder = self._found(session)
         if recorder is not None:
-            recorder.watch.flushing = True
             recorder.before_flush()
 
     def _after_flush(self, session: Session, _: object) -> None:
+        session.info.pop(self._flushing, None)
         recorder = self._found(session)
-        if recorder is not None and (recorder.changes or recorder.watch.flushing):
+        if recorder is not None:
             recorder.record_flush()
+        if self._coverage.plugins.sees_flushes:
+            recorder = self.recorder(session)
+            if recorder is not None:
+                recorder.show_flush()
 
     def _after_flush_postexec(self, session: Session, _: object) -> None:
         recorder = self._found(session)
@@ -77,22 +92,18 @@ class Sessions:
 
     def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
         watch(connection)
-        if self._coverage.has_triggers(connection):
-            recorder = self.recorder(session)
-            if recorder is not None:
-                recorder.announcement.begin(connection)
-        if self._coverage.links:
-            recorder = self.recorder(session)
-            if recorder is not None:
-                recorder.watch.begin(connection)
+        if self._covers(session):
+            self._watch.begin(session, connection)
 
     def _after_rollback(self, session: Session) -> None:
+        session.info.pop(self._flushing, None)
         # The outermost transaction ends before its after_soft_rollback, and then the recorder is gone.
         recorder = self._found(session)
         if recorder is not None and session.get_nested_transaction() is None:
             recorder.rolled_back(None)
 
     def _after_soft_rollback(self, session: Session, transaction: SessionTransaction) -> None:
+        session.info.pop(self._flushing, None)
         recorder = self._found(session)
         if recorder is not None:
             recorder.rolled_back(transaction)
@@ -104,7 +115,5 @@ class Sessions:
 
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
-            recorder: Recorder | None = session.info.pop(self._owner, None)
-            if recorder is not None:
-                recorder.watch.end()
-                recorder.announcement.end()
+            session.info.pop(self._flushing, None)
+            session.info.pop(self._owner, None)

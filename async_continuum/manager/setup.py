@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.interfaces import EXT_CONTINUE
@@ -18,6 +18,7 @@ from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.scope import mapper_scope, session_scope
 from async_continuum.manager.signature import Signature
 from async_continuum.model import Versioned
+from async_continuum.plugins import Plugin, read_plugins
 from async_continuum.read import TransactionBase, require_async
 
 R = TypeVar("R")
@@ -32,7 +33,7 @@ def make_versioned(
     mapper: Any = Mapper,
     session: Any = Session,
     manager: VersioningManager = versioning_manager,
-    plugins: Sequence[Any] | None = None,
+    plugins: Sequence[Plugin] | None = None,
     options: GlobalOptions | None = None,
     user_cls: type | str | None = "User",
 ) -> VersioningManager:
@@ -41,11 +42,11 @@ def make_versioned(
     ``mapper`` (a mapper class, a mapped class or a declarative base) and ``session`` (a session class or a
     sessionmaker) restrict what is versioned and what is recorded. Twice with the same arguments is once.
 
+    ``plugins`` are instances of `Plugin`, built-in ones or your own, called in their order.
+
     Raises `ImproperlyConfigured` for an unknown option or a bad value.
     """
-    if plugins:
-        raise ImproperlyConfigured("plugins are not available in this version: leave them out.", option="plugins")
-    settings = read_options(options or {}, defaults=Settings())
+    settings = read_options(options or {}, defaults=Settings(extras=read_plugins(plugins)))
     manager.activate(Configuration(mapper_scope(mapper), session_scope(session), settings, user_cls))
     if manager not in _active:
         _active.append(manager)
@@ -148,3 +149,9 @@ def _is_at_work(session: Session, manager: VersioningManager, transaction_class:
 def active_managers(session: Session) -> list[VersioningManager]:
     """List the managers that record a session."""
     return [manager for manager in _active if manager.covers(session)]
+
+
+def complete_metadata(metadata: MetaData) -> None:
+    """Build every version table of a metadata, as `create_all` does by itself before it creates them."""
+    for manager in list(_active):
+        manager.complete(metadata)

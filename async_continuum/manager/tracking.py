@@ -42,7 +42,6 @@ class Tracker:
         if key_will_change(state, self._key):
             recorder = self._recorder_of(state)
             if recorder is not None and state.key is not None:
-                recorder.watch.begin(connection)
                 recorder.changes.will_move(connection, blueprint_of(self._model), state.key[1])
         return EXT_CONTINUE
 
@@ -57,10 +56,6 @@ class Tracker:
         """Note a row that is about to be deleted."""
         changes = self._open.get(connection) or self._begin(connection, state)
         if changes is not None and state.key is not None:
-            if not changes.doomed:
-                recorder = self._recorder_of(state)
-                if recorder is not None:
-                    recorder.watch.begin(connection)
             changes.doomed.append(state.key[1])
         return EXT_CONTINUE
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, Engine, MetaData, Table
+from sqlalchemy import Connection, Engine, MetaData
 
-from async_continuum.build import TableHistory
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.native import (
@@ -18,7 +17,6 @@ from async_continuum.native import (
     drop_triggers,
     existing,
     installed,
-    plan_of,
 )
 
 _found: WeakKeyDictionary[Coverage, WeakSet[Engine]] = WeakKeyDictionary()
@@ -32,7 +30,7 @@ class Triggers:
 
     def after_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
         """Install the triggers that are missing or stale, and take those away whose class is recorded otherwise now."""
-        plans = list(self._plans(target, connection))
+        plans = self._plans(target, connection)
         if not plans:
             return
         known = installed(connection)
@@ -46,24 +44,20 @@ class Triggers:
     def before_drop(self, target: MetaData, connection: Connection, tables: Any = None, **_: Any) -> None:
         """Take the triggers of tables away that are dropped, or whose history is."""
         going = set(target.tables.values() if tables is None else tables)
-        for kept in self._coverage:
-            for history in kept.histories:
+        if connection.dialect.name == "postgresql":
+            for kept, history, plan in self._coverage.plans(translation(connection)):
                 touched = {history.table, history.version_table, kept.transaction_table}
-                if history.settings.native_versioning and touched & going and connection.dialect.name == "postgresql":
-                    drop_triggers(connection, self._plan(history, kept.transaction_table, connection))
+                if history.settings.native_versioning and touched & going:
+                    drop_triggers(connection, plan)
 
-    def _plans(self, target: MetaData, connection: Connection) -> Iterator[tuple[TriggerPlan, bool]]:
+    def _plans(self, target: MetaData, connection: Connection) -> list[tuple[TriggerPlan, bool]]:
         if connection.dialect.name != "postgresql":
-            return
-        for kept in self._coverage:
-            for history in kept.histories:
-                if history.table.metadata is target:
-                    plan = self._plan(history, kept.transaction_table, connection)
-                    yield plan, history.settings.native_versioning
-
-    @staticmethod
-    def _plan(history: TableHistory, transactions: Table, connection: Connection) -> TriggerPlan:
-        return plan_of(history, transactions).translated(translation(connection))
+            return []
+        return [
+            (plan, history.settings.native_versioning)
+            for _, history, plan in self._coverage.plans(translation(connection))
+            if history.table.metadata is target
+        ]
 
 
 def translation(connection: Connection) -> Mapping[str | None, str | None]:
@@ -80,13 +74,8 @@ def require_triggers(connection: Connection, coverage: Coverage) -> None:
     seen = _found.setdefault(coverage, WeakSet())
     if connection.engine in seen:
         return
-    schemas = translation(connection)
-    plans = [
-        plan_of(history, kept.transaction_table).translated(schemas)
-        for kept in coverage
-        for history in kept.histories
-        if history.settings.native_versioning
-    ]
+    found = coverage.plans(translation(connection))
+    plans = [plan for _, history, plan in found if history.settings.native_versioning]
     known = installed(connection)
     lost = [plan for plan in plans if known.get((plan.schema, plan.name), PARTIAL) == PARTIAL]
     missing = existing(connection, lost) if lost else []

@@ -1,84 +1,167 @@
-"""See the statements on a connection that the ORM tells of no object: those that take rows away, and links."""
+"""See every statement on the connections of recorded sessions, and have recorded what the ORM tells of no object."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
-from sqlalchemy import Connection, Delete, Insert, Update, event
-from sqlalchemy.exc import SAWarning
+from sqlalchemy import Connection, Delete, Engine, Insert, Update, event
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import UpdateBase
 
-from async_continuum.errors import UnrecordedStatement
+from async_continuum.build import LinkBlueprint
+from async_continuum.manager.announcement import may_write
 from async_continuum.manager.coverage import Coverage
-from async_continuum.manager.links import changed_link, keys_inserted, keys_matched
-from async_continuum.record import FlushChanges, is_disabled
+from async_continuum.manager.links import keys_inserted, keys_matched
+from async_continuum.manager.pending import Pending, prepare
+from async_continuum.manager.recorder import Recorder
+from async_continuum.manager.statements import changed_table, will_tell_keys
+from async_continuum.native import records
+from async_continuum.record import is_disabled
+
+_OPTION = "async_continuum"
+"""Under this a statement carries what was prepared for it to where its result is seen."""
+
+_EVENTS = ("before_execute", "before_cursor_execute", "after_execute")
 
 
 class Watch:
-    """Listens to the connections of one session. Lives as long as the session's recorder."""
+    """Listens to the engines of one manager's sessions. Lives as long as the manager is active.
 
-    __slots__ = ("_changes", "_connections", "_coverage", "_record", "_record_doomed", "flushing")
+    To engines rather than connections: those come and go with each transaction, and most change nothing versioned.
+    """
 
     def __init__(
         self,
-        changes: FlushChanges,
         coverage: Coverage,
-        record_doomed: Callable[[Connection], None],
-        record: Callable[[], None],
+        recorder: Callable[[Session], Recorder | None],
+        is_flushing: Callable[[Session], bool],
     ) -> None:
-        self.flushing = False
-        self._changes = changes
         self._coverage = coverage
-        self._record_doomed = record_doomed
-        self._record = record
-        self._connections: list[Connection] = []
+        self._recorder = recorder
+        self._is_flushing = is_flushing
+        self._engines: WeakSet[Engine] = WeakSet()
+        self._sessions: WeakKeyDictionary[Connection, ReferenceType[Session]] = WeakKeyDictionary()
 
-    def begin(self, connection: Connection) -> None:
-        """Begin to see what is executed on a connection."""
-        if connection not in self._connections:
-            event.listen(connection, "before_execute", self._before_execute)
-            event.listen(connection, "after_execute", self._after_execute)
-            self._connections.append(connection)
+    def begin(self, session: Session, connection: Connection) -> None:
+        """Record what is executed on a connection for a session; where several share it, for the first."""
+        engine = connection.engine
+        if engine not in self._engines:
+            self._engines.add(engine)
+            for name in _EVENTS:
+                event.listen(engine, name, getattr(self, f"_{name}"), retval=name.startswith("before"))
+        first = self._session_of(connection)
+        if first is None:
+            self._sessions[connection] = ref(session)
 
     def end(self) -> None:
         """See nothing any more."""
-        while self._connections:
-            connection = self._connections.pop()
-            event.remove(connection, "before_execute", self._before_execute)
-            event.remove(connection, "after_execute", self._after_execute)
+        for engine in list(self._engines):
+            for name in _EVENTS:
+                event.remove(engine, name, getattr(self, f"_{name}"))
+        self._engines.clear()
+        self._sessions.clear()
+
+    def _session_of(self, connection: Connection) -> Session | None:
+        found = self._sessions.get(connection)
+        session = None if found is None else found()
+        # A connection may outlive the session that has joined its transaction.
+        return session if session is not None and session.in_transaction() else None
 
     def _before_execute(
-        self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any
-    ) -> None:
-        if not isinstance(statement, (Delete, Update)):
-            return
-        if self._changes.has_doomed():
-            self._record_doomed(connection)
-        link = changed_link(statement, connection, self._coverage)
-        if link is None or is_disabled(None):
-            return
-        for before, after in keys_matched(link, connection, statement, many or ([one] if one else [])):
+        self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any]
+    ) -> tuple[Any, Any, Any]:
+        if isinstance(statement, UpdateBase):
+            session = self._session_of(connection)
+            if session is not None:
+                parameters = many or ([one] if one else [])
+                statement = self._before(session, connection, statement, parameters, options)
+        return statement, many, one
+
+    def _before(
+        self,
+        session: Session,
+        connection: Connection,
+        statement: Any,
+        parameters: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+    ) -> Any:
+        flushing = self._is_flushing(session)
+        if flushing and isinstance(statement, (Delete, Update)):
+            recorder = self._recorder(session)
+            if recorder is not None and recorder.changes.has_doomed():
+                recorder.record_doomed(connection)
+        table = changed_table(statement)
+        kept = None if table is None else self._coverage.kept(table)
+        if kept is None or records(kept[1], connection) or _OPTION in statement.get_execution_options():
+            return statement
+        link = isinstance(kept[0], LinkBlueprint)
+        # What the flush sends for its objects, which their mappers tell of, is compiled into a cache of the mapper.
+        if (flushing and not link and "compiled_cache" in options) or is_disabled(None if link else kept[0].model):
+            return statement
+        recorder = self._recorder(session)
+        if recorder is None:
+            return statement
+        if flushing and link and self._is_of_the_flush(connection, kept[0], statement, parameters, recorder):
+            return statement
+        pending = prepare(self, connection, *kept, statement, parameters, recorder, flushing=flushing)
+        return pending.statement.execution_options(**{_OPTION: pending})
+
+    def _is_of_the_flush(
+        self, connection: Connection, link: Any, statement: Any, parameters: Any, recorder: Recorder
+    ) -> bool:
+        """Leave links that a flush makes and unmakes, key by key, to be recorded with the rest of it."""
+        if isinstance(statement, Insert):
+            return bool(parameters) and will_tell_keys(link.history, statement, parameters)
+        for before, after in keys_matched(link, connection, statement, parameters):
             if isinstance(statement, Delete):
-                self._changes.will_go(connection, link, before)
+                recorder.changes.will_go(connection, link, before)
                 continue
             if before != after:
-                self._changes.will_move(connection, link, before)
-            self._changes.linked(connection, link, [after])
-        if self._changes.has_doomed():
-            self._record_doomed(connection)
+                recorder.changes.will_move(connection, link, before)
+            recorder.changes.linked(connection, link, [after])
+        if recorder.changes.has_doomed():
+            recorder.record_doomed(connection)
+        return True
+
+    def _before_cursor_execute(
+        self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        if self._coverage.has_triggers(connection) and may_write(text, context):
+            session = self._session_of(connection)
+            recorder = None if session is None else self._recorder(session)
+            if recorder is not None:
+                recorder.announcement.before_write(connection)
+        if context is not None and (context.isinsert or context.isupdate):
+            pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
+            if pending is not None and pending.owner is self:
+                text = pending.rewritten(text, context)
+        return text, parameters
 
     def _after_execute(
-        self, connection: Connection, statement: Any, many: Sequence[Any], one: Mapping[str, Any], _: Any, result: Any
+        self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any], result: Any
     ) -> None:
-        link = changed_link(statement, connection, self._coverage)
-        if link is None or is_disabled(None):
+        if not isinstance(statement, UpdateBase):
             return
-        if isinstance(statement, Insert):
-            keys = keys_inserted(link, many or ([one] if one else []), result)
-            if keys is None:
-                warnings.warn(f"{UnrecordedStatement(statement)}", SAWarning, stacklevel=2)
-                return
-            self._changes.linked(connection, link, keys)
-        if not self.flushing:
-            self._record()
+        pending: Pending | None = statement.get_execution_options().get(_OPTION)
+        if pending is not None and pending.owner is self:
+            pending.record(result)
+        elif isinstance(statement, Insert):
+            self._after_link_in_flush(connection, statement, many or ([one] if one else []), result)
+
+    def _after_link_in_flush(self, connection: Connection, statement: Insert, parameters: Any, result: Any) -> None:
+        table = changed_table(statement)
+        link = None if table is None else self._coverage.links.get(table)
+        session = None if link is None else self._session_of(connection)
+        if (
+            link is None
+            or records(link.history, connection)
+            or session is None
+            or not self._is_flushing(session)
+            or is_disabled(None)
+        ):
+            return
+        recorder = self._recorder(session)
+        if recorder is not None:
+            recorder.changes.linked(connection, link, keys_inserted(link, parameters, result) or ())

@@ -85,11 +85,11 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         return await read.diff(self, other)
 
     async def revert(self, session: AsyncSession, *, relations: Sequence[str] = ()) -> M | None:
-        """Make the entity what it was then, in ``session``; not committed.
+        """Make the entity what it was then, in ``session``; flushed, in a savepoint, and not committed.
 
         With ``relations``, paths such as ``"tags"`` and ``"tags.category"``, what was related then is related again:
         brought back where it was deleted, unlinked where it came later (deleted where the relation is delete-orphan).
-        These are flushed, in a savepoint. Gives the live object, brought back under its old key if it was deleted; None
+        Gives the live object, brought back under its old key if it was deleted; None
         if this version is a DELETE: the entity is deleted. Raises `RevertError`, and then nothing is changed.
         """
         return cast("M | None", await revert.revert(self, session, relations))

@@ -110,7 +110,8 @@ def _truncate(w: Words) -> str:
 
 
 def _live(w: Words, rows: str, hint: str, *, inserted: bool = False) -> str:
-    return f"{part.give_way(w, rows)}{_close_changed(w, rows)}{part.write_live(w, rows, hint, inserted=inserted)}{part.settle_live(w, rows)}"
+    close, settle = _close_changed(w, rows), part.settle_live(w, rows)
+    return f"{part.give_way(w, rows)}{close}{part.write_live(w, rows, hint, inserted=inserted)}{settle}"
 
 
 def _close_changed(w: Words, rows: str) -> str:

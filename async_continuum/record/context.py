@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -40,6 +40,31 @@ class Context:
         return Context(
             MappingProxyType({**outer.columns, **self.columns}), MappingProxyType({**outer.meta, **self.meta}), outer
         )
+
+
+@dataclass(frozen=True, slots=True)
+class IfStored:
+    """A value of ``meta`` that is left out where no plugin stores meta, instead of being refused. Immutable."""
+
+    value: Any
+
+
+def meta_values(context: Context, *, stored: bool) -> dict[str, Any]:
+    """Resolve a context's meta, now; ``stored`` says whether there is a place for it.
+
+    Raises `ImproperlyConfigured` where there is none: why something was done is never dropped.
+    """
+    if not stored:
+        lost = {name: value for name, value in context.meta.items() if not isinstance(value, IfStored)}
+        if lost:
+            raise ImproperlyConfigured(
+                f"the context gives meta={lost!r}, and nothing stores it: "
+                "make_versioned(plugins=[TransactionMetaPlugin()]).",
+                option="plugins",
+            )
+        return {}
+    plain = {name: given.value if isinstance(given, IfStored) else given for name, given in context.meta.items()}
+    return {name: value() if callable(value) else value for name, value in plain.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +192,16 @@ def context_of(session: Session) -> Context:
     """Resolve who and why for a session, now: its own values over those of the running task."""
     own: Context | None = session.info.get(_SESSION_KEY)
     return _current.get() if own is None else own.over(_current.get())
+
+
+def under(context: Context, defaults: Sequence[Mapping[str, Any]]) -> Context:
+    """Lay a context over what plugins say, as arguments of `versioning_context`; the first of them wins."""
+    for given in reversed(defaults):
+        known = {"user": None, "user_id": None, "remote_addr": None, "meta": None, **given}
+        user, user_id, address, meta = (known.pop(name) for name in ("user", "user_id", "remote_addr", "meta"))
+        own = _context(user, user_id, address, meta, known)
+        context = context.over(own)
+    return context
 
 
 def transaction_values(context: Context, table: Table) -> dict[str, Any]:

@@ -7,22 +7,23 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from sqlalchemy import UniqueConstraint, inspect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import set_attribute
-from sqlalchemy.orm.collections import collection_adapter
+from sqlalchemy.orm.exc import FlushError
 
 from async_continuum.build import Blueprint, blueprint_of
-from async_continuum.errors import RevertError, VersioningError
+from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async
-from async_continuum.revert.circles import break_circles
+from async_continuum.revert.circles import arrange_births
 from async_continuum.revert.identity import has_generated_always, overriding_identity
 from async_continuum.revert.objects import born_again, set_back, settable
 from async_continuum.revert.paths import read_paths
-from async_continuum.revert.plan import Entity, Relation, RevertPlan, make_plan
-from async_continuum.revert.survey import Survey, key_of
+from async_continuum.revert.plan import Entity, RevertPlan, make_plan
+from async_continuum.revert.relink import let_go, relink
+from async_continuum.revert.survey import Survey, key_reader
 from async_continuum.revert.values import missing_column
 
 
@@ -31,59 +32,56 @@ async def revert(version: Any, session: AsyncSession, relations: Sequence[str] =
 
     Raises `RevertError`, and then nothing is changed.
     """
-    survey, plan, root = await _prepare(version, session, relations)
-    if root is None:
-        for entity in plan.deleted:
-            await survey.session.delete(survey.live[entity])
-        return None
-    if not relations:
-        await _apply(survey, plan)
-        return survey.live[root]
+    survey, plan, root = await _prepare(version, session, relations, applying=True)
+    if not plan:
+        return survey.live.get(root)
     try:
         async with survey.session.begin_nested():
             await _apply(survey, plan)
             await survey.session.flush()
-    except VersioningError:
-        raise
-    except (SQLAlchemyError, AssertionError) as error:
-        raise RevertError(
-            f"the database refuses it: {getattr(error, 'orig', None) or error}.", version=version
-        ) from error
-    return survey.live[root]
+    except (IntegrityError, FlushError, AssertionError) as error:
+        # An AssertionError is the ORM's word for a key that an unlinking would set to NULL.
+        says = getattr(error, "orig", None) or error
+        raise RevertError(f"the database refuses it: {says}.", version=version) from error
+    return None if survey.found.deleted else survey.live[root]
 
 
 async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> RevertPlan:
     """Say what `revert` would do, and touch nothing. Raises `RevertError` where it would, before anything is sent."""
-    return (await _prepare(version, session, relations))[1]
+    return (await _prepare(version, session, relations, applying=False))[1]
 
 
 async def _prepare(
-    version: Any, session: AsyncSession, relations: Sequence[str]
-) -> tuple[Survey, RevertPlan, Entity | None]:
+    version: Any, session: AsyncSession, relations: Sequence[str], *, applying: bool
+) -> tuple[Survey, RevertPlan, Entity]:
     source = require_async(session)
     blueprint = blueprint_of(version)
     tree = read_paths(version, blueprint, relations)
     stored = await _stored(version, blueprint, source)
     survey = Survey(source, getattr(stored, blueprint.begins))
-    root = Entity(blueprint.model, key_of(stored, blueprint))
+    root = Entity(blueprint.model, key_reader(blueprint)(stored))
     model: Any = blueprint.model
     live = await source.get(model, root.key)
     if getattr(stored, blueprint.operation) is Operation.DELETE:
         if live is not None:
             survey.live[root] = live
             survey.found.deleted.append(root)
-        return survey, make_plan(survey.found), None
+        return survey, make_plan(survey.found), root
     if live is not None:
         if live in source.deleted:
             # Not flushed yet: adding it takes the deletion back.
             source.add(live)
+        survey.live[root] = live
+    if applying or source.autoflush:
+        # Now, because what the database changes of itself meanwhile is part of the present that is surveyed.
+        await source.flush()
+    if live is not None:
         unloaded = inspect(live).unloaded.intersection(settable(blueprint))
         if unloaded:
             await source.refresh(live, attribute_names=sorted(unloaded))
-        survey.live[root] = live
     await survey.visit([stored], blueprint, tree)
     plan = make_plan(survey.found)
-    for entity in plan.inserted:
+    for entity in {entity.model: entity for entity in plan.inserted}.values():
         _require_complete(version, entity)
     return survey, plan, root
 
@@ -112,32 +110,40 @@ def _require_complete(version: Any, entity: Entity) -> None:
 
 
 async def _apply(survey: Survey, plan: RevertPlan) -> None:
+    for entity in survey.found.deleted:
+        await survey.session.delete(survey.live[entity])
+    for relation in survey.found.relations:
+        let_go(survey, relation)
     early = _in_the_way(plan)
     if early:
         # The unit of work inserts before it deletes, and what came later may hold what was unique then.
         for relation in survey.found.relations:
-            _relink(survey, relation, linked=(), unlinked=[each for each in relation.unlinked if each in early])
+            relink(survey, relation, linked=(), unlinked=[each for each in relation.unlinked if each in early])
         await survey.session.flush()
-    for entity in plan.updated:
-        set_back(survey.live[entity], survey.stored[entity], blueprint_of(entity.model))
     waiting = {}
     for entity in plan.inserted:
-        live, in_sql = born_again(survey.stored[entity], blueprint_of(entity.model))
-        survey.live[entity] = live
-        survey.session.add(live)
+        survey.live[entity], in_sql = born_again(survey.stored[entity], blueprint_of(entity.model))
         if in_sql or has_generated_always(inspect(entity.model)):
             waiting[entity] = in_sql
-    later = break_circles({entity: survey.live[entity] for entity in plan.inserted})
-    if later:
+    born = {entity: survey.live[entity] for entity in plan.inserted}
+    births = arrange_births(born, {entity: survey.values_then(entity) for entity in plan.updated})
+    for entity in plan.updated:
+        late = births.later.get(entity, ())
+        set_back(survey.live[entity], survey.stored[entity], [n for n in survey.differing[entity] if n not in late])
+    for entity in births.order:
+        for name in births.later.get(entity, ()):
+            set_attribute(survey.live[entity], name, None)
+        survey.session.add(survey.live[entity])
+    if births.later:
         await _flush(survey.session, waiting, survey)
-        for entity, values in later.items():
+        for entity, values in births.later.items():
             for name, value in values.items():
                 set_attribute(survey.live[entity], name, value)
         await survey.session.flush()
         waiting = {}
     for relation in survey.found.relations:
         unlinked = [each for each in relation.unlinked if each not in early]
-        _relink(survey, relation, linked=relation.linked, unlinked=unlinked)
+        relink(survey, relation, linked=relation.linked, unlinked=unlinked)
     if waiting:
         await _flush(survey.session, waiting, survey)
 
@@ -162,27 +168,6 @@ def _in_the_way(plan: RevertPlan) -> set[Entity]:
 
 
 def _has_unique(model: type) -> bool:
-    table: Any = inspect(model).local_table
-    return any(isinstance(rule, UniqueConstraint) for rule in table.constraints) or any(i.unique for i in table.indexes)
-
-
-def _relink(survey: Survey, relation: Relation, *, linked: Sequence[Entity], unlinked: Sequence[Entity]) -> None:
-    if not linked and not unlinked:
-        return
-    name = relation.name
-    instance = survey.live[relation.parent]
-    prop: Any = inspect(relation.parent.model).relationships[name]
-    if not prop.uselist:
-        set_attribute(instance, name, survey.live[linked[0]] if linked else None)
-    elif prop.lazy in ("dynamic", "write_only"):
-        collection = getattr(instance, name)
-        for target in unlinked:
-            collection.remove(survey.live[target])
-        for target in linked:
-            (collection.add if prop.lazy == "write_only" else collection.append)(survey.live[target])
-    else:
-        adapter: Any = collection_adapter(getattr(instance, name))
-        for target in unlinked:
-            adapter.remove_with_event(survey.live[target])
-        for target in linked:
-            adapter.append_with_event(survey.live[target])
+    tables: Any = inspect(model).tables
+    rules = (rule for table in tables for rule in table.constraints)
+    return any(isinstance(rule, UniqueConstraint) for rule in rules) or any(i.unique for t in tables for i in t.indexes)

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import inspect, null, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import flag_modified, set_attribute
+from sqlalchemy.types import TypeEngine
 
 from async_continuum.build import Blueprint
 from async_continuum.read import same_stored
 from async_continuum.revert.values import copied, is_settable
 
 
-def settable(blueprint: Blueprint) -> list[str]:
-    """List the attributes that an UPDATE sets back."""
+def settable(blueprint: Blueprint) -> dict[str, TypeEngine[Any]]:
+    """Give the attributes that an UPDATE sets back, each with the type of its column."""
     mapper: Mapper[Any] = inspect(blueprint.model)
-    return [name for name in blueprint.attributes if name not in blueprint.key and is_settable(name, mapper)]
+    names = [name for name in blueprint.attributes if name not in blueprint.key and is_settable(name, mapper)]
+    return {name: mapper.columns[name].type for name in names}
 
 
-def differences(live: Any, stored: Any, blueprint: Blueprint) -> Iterator[str]:
+def differences(live: Any, stored: Any, types: Mapping[str, TypeEngine[Any]]) -> list[str]:
     """List the attributes in which a live object, loaded, is stored differently from a version."""
-    columns: Any = inspect(blueprint.model).columns
-    for name in settable(blueprint):
-        if not same_stored(getattr(live, name), getattr(stored, name), columns[name].type):
-            yield name
+    return [name for name, t in types.items() if not same_stored(getattr(live, name), getattr(stored, name), t)]
 
 
-def set_back(live: Any, stored: Any, blueprint: Blueprint) -> None:
-    """Give a live object, loaded, the values of a version; those that are alike are left alone."""
-    columns: Any = inspect(blueprint.model).columns
-    for name in list(differences(live, stored, blueprint)):
+def set_back(live: Any, stored: Any, names: Iterable[str]) -> None:
+    """Give a live object, loaded, the values of a version that differ."""
+    columns: Any = inspect(live).mapper.columns
+    for name in names:
         present, value = getattr(live, name), getattr(stored, name)
         if present is not None and value is not None and columns[name].type.compare_values(present, value):
             # Equal to Python and stored differently, as 1.0 and 1.00 are: the ORM would not send it.

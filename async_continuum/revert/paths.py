@@ -45,6 +45,8 @@ def _follow(version: Any, blueprint: Blueprint, name: str, path: str) -> Bluepri
         )
     if prop.viewonly:
         raise RevertError(f"{model}.{name} is viewonly: it cannot be set (path {path!r}).", version=version, path=path)
-    if name in blueprint.settings.exclude - blueprint.settings.include:
-        raise RevertError(f"{model}.{name} is excluded from history (path {path!r}).", version=version, path=path)
+    if not inspect(blueprint.version_class).has_property(name):
+        # As the version class itself explains it.
+        reason = getattr(vars(blueprint.version_class).get(name), "reason", "its versions do not have it.")
+        raise RevertError(f"{model}.{name} has no past (path {path!r}): {reason}", version=version, path=path)
     return target

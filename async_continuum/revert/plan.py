@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 Key = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """One object of a revert, named by its model and key."""
 
     model: type
@@ -20,8 +19,7 @@ class Entity:
         return f"{self.model.__name__} {self.key[0] if len(self.key) == 1 else self.key!r}"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One step of a relation: from an object, by a relation's name, to another."""
 
     parent: Entity
@@ -67,21 +65,20 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One relation of one object, then and now."""
+    """One relation of one object, then and now. Each of its members counts once, however often it is linked."""
 
     parent: Entity
     name: str
     then: tuple[Entity, ...]
     now: tuple[Entity, ...]
     deletes_orphans: bool
+    linked: tuple[Entity, ...] = field(init=False)
+    unlinked: tuple[Entity, ...] = field(init=False)
 
-    @property
-    def linked(self) -> tuple[Entity, ...]:
-        return tuple(target for target in self.then if target not in self.now)
-
-    @property
-    def unlinked(self) -> tuple[Entity, ...]:
-        return tuple(target for target in self.now if target not in self.then)
+    def __post_init__(self) -> None:
+        then, now = dict.fromkeys(self.then), dict.fromkeys(self.now)
+        object.__setattr__(self, "linked", tuple(target for target in then if target not in now))
+        object.__setattr__(self, "unlinked", tuple(target for target in now if target not in then))
 
 
 @dataclass(slots=True)
@@ -103,17 +100,13 @@ def make_plan(found: Findings) -> RevertPlan:
         for target in relation.unlinked
         if target not in kept
     ]
-    deleted = _unique([*found.deleted, *orphans])
+    deleted = dict.fromkeys([*found.deleted, *orphans])
     return RevertPlan(
         inserted=tuple(each for each, now in found.entities.items() if not now.live),
         updated=tuple(each for each, now in found.entities.items() if now.live and now.differs),
-        deleted=deleted,
+        deleted=tuple(deleted),
         linked=tuple(Link(r.parent, r.name, target) for r in found.relations for target in r.linked),
         unlinked=tuple(
             Link(r.parent, r.name, target) for r in found.relations for target in r.unlinked if target not in deleted
         ),
     )
-
-
-def _unique(entities: Sequence[Entity]) -> tuple[Entity, ...]:
-    return tuple(dict.fromkeys(entities))

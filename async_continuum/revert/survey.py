@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Select, inspect, select
+from sqlalchemy import Column, Select, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm import Mapper, RelationshipProperty, aliased, subqueryload
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.sql import visitors
 
 from async_continuum.build import Blueprint, blueprint_of, past_targets
 from async_continuum.dialects import keys_for
@@ -16,7 +18,7 @@ from async_continuum.revert.objects import differences, settable
 from async_continuum.revert.paths import Paths
 from async_continuum.revert.plan import Entity, Findings, Key, Present, Relation
 
-_HELD = ("dynamic", "write_only")
+HELD = ("dynamic", "write_only")
 
 
 class Survey:
@@ -28,74 +30,101 @@ class Survey:
         self.found = Findings()
         self.stored: dict[Entity, Any] = {}
         self.live: dict[Entity, Any] = {}
+        self.differing: dict[Entity, list[str]] = {}
+        """What a live object is to be given of its version."""
+
+    def values_then(self, entity: Entity) -> dict[str, Any]:
+        """Give what a live object holds once it has the values of its version."""
+        then = {name: getattr(self.stored[entity], name) for name in self.differing[entity]}
+        return {**instance_state(self.live[entity]).dict, **then}
 
     async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths) -> None:
         """Find the live objects of these versions, then follow their relations."""
-        stored = {Entity(blueprint.model, key_of(version, blueprint)): version for version in versions}
-        await self._find_live(stored, blueprint)
+        key = key_reader(blueprint)
+        # Of the class that a version is of, which may be below the one that a relation leads to.
+        stored = {Entity(blueprint_of(version).model, key(version)): version for version in versions}
+        for model in dict.fromkeys(entity.model for entity in stored):
+            of_model = {entity: version for entity, version in stored.items() if entity.model is model}
+            await self._find_live(of_model, blueprint_of(model))
         for name, deeper in tree.items():
             prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
             target = blueprint_of(prop.mapper.class_)
             then = await self._then(list(stored), blueprint, target, name)
             now = await self._now(list(stored), blueprint, target, prop)
             for parent in stored:
-                was = tuple(Entity(target.model, key_of(version, target)) for version in then.get(parent.key, ()))
-                relation = Relation(parent, name, was, now.get(parent, ()), prop.cascade.delete_orphan)
-                self.found.relations.append(relation)
-            versions_then = {key_of(version, target): version for each in then.values() for version in each}
-            await self.visit(list(versions_then.values()), target, deeper)
+                was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
+                self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
+            reached = {entity: version for each in then.values() for entity, version in each.items()}
+            await self.visit(list(reached.values()), target, deeper)
 
     async def _find_live(self, stored: dict[Entity, Any], blueprint: Blueprint) -> None:
         new = {entity: version for entity, version in stored.items() if entity not in self.stored}
         self.stored |= new
         names = [getattr(blueprint.model, name) for name in blueprint.key]
-        unloaded = [entity for entity in new if not self._is_loaded(entity, blueprint)]
+        types = settable(blueprint)
+        unloaded = [entity for entity in new if not self._is_loaded(entity, types)]
         statement: Select[Any] = select(blueprint.model)
         for result in await self._among(statement, names, blueprint, [entity.key for entity in unloaded]):
-            self.live[Entity(blueprint.model, _identity(result[0]))] = result[0]
+            self.live[Entity(type(result[0]), _identity(result[0]))] = result[0]
         for entity, version in new.items():
             live = self.live.get(entity)
-            differs = live is not None and any(True for _ in differences(live, version, blueprint))
-            self.found.entities[entity] = Present(live=live is not None, differs=differs)
+            self.differing[entity] = [] if live is None else differences(live, version, types)
+            self.found.entities[entity] = Present(live=live is not None, differs=bool(self.differing[entity]))
 
-    def _is_loaded(self, entity: Entity, blueprint: Blueprint) -> bool:
+    def _is_loaded(self, entity: Entity, names: Iterable[str]) -> bool:
         if entity not in self.live:
             return False
-        unloaded: set[str] = set(inspect(self.live[entity]).unloaded)
-        return unloaded.isdisjoint(settable(blueprint))
+        loaded = instance_state(self.live[entity]).dict
+        return all(name in loaded for name in names)
 
     async def _then(
         self, parents: Sequence[Entity], blueprint: Blueprint, target: Blueprint, name: str
-    ) -> dict[Key, list[Any]]:
-        above = blueprint.history.version_table.alias("parent")
-        statement = past_targets(blueprint, name, above, self.moment)
-        columns = blueprint.history.key_of(above)
-        then: dict[Key, list[Any]] = {}
-        for *key, version in await self._among(statement, columns, blueprint, [parent.key for parent in parents]):
-            then.setdefault(tuple(key), []).append(version)
+    ) -> dict[Key, dict[Entity, Any]]:
+        built = blueprint.history.statements
+        place = ("then", blueprint.model, name)
+        if place not in built:
+            above = blueprint.history.version_table.alias("parent")
+            built[place] = past_targets(blueprint, name, above), blueprint.history.key_of(above)
+        statement, columns = built[place]
+        keys, moment = [parent.key for parent in parents], {"moment": self.moment}
+        key_of = key_reader(target)
+        then: dict[Key, dict[Entity, Any]] = {}
+        for *key, version in await self._among(statement, columns, blueprint, keys, moment):
+            then.setdefault(tuple(key), {})[Entity(blueprint_of(version).model, key_of(version))] = version
         return then
 
     async def _now(
         self, parents: Sequence[Entity], blueprint: Blueprint, target: Blueprint, prop: RelationshipProperty[Any]
     ) -> dict[Entity, tuple[Entity, ...]]:
         living = {parent: self.live[parent] for parent in parents if parent in self.live}
-        unloaded = {p: o for p, o in living.items() if prop.lazy in _HELD or prop.key not in inspect(o).dict}
-        above: Any = aliased(blueprint.model, name="parent")
-        columns = [getattr(above, name) for name in blueprint.key]
-        statement: Select[Any] = select(*columns, target.model).select_from(above).join(getattr(above, prop.key))
-        if prop.order_by:
-            statement = statement.order_by(*prop.order_by)
+        if prop.lazy not in HELD and _is_ordered_by_links(prop):
+            await self._load(living, blueprint, prop)
+        unloaded = {p: o for p, o in living.items() if prop.lazy in HELD or prop.key not in inspect(o).dict}
+        built = blueprint.history.statements
+        place = ("now", blueprint.model, prop.key)
+        if place not in built:
+            built[place] = _present_targets(blueprint, target, prop)
+        statement, columns = built[place]
         loaded: dict[Entity, list[Any]] = {parent: [] for parent in unloaded}
+        by_key = {parent.key: parent for parent in unloaded}
         for *key, found in await self._among(statement, columns, blueprint, [parent.key for parent in unloaded]):
-            loaded[Entity(blueprint.model, tuple(key))].append(found)
+            loaded[by_key[tuple(key)]].append(found)
         now = {}
         for parent, instance in living.items():
-            if parent in loaded and prop.lazy not in _HELD:
+            if parent in loaded and prop.lazy not in HELD:
                 self._hand_over(instance, prop, loaded[parent])
             targets = loaded[parent] if parent in loaded else _held(instance, prop)
-            now[parent] = tuple(Entity(target.model, _identity(each)) for each in targets)
-            self.live |= {Entity(target.model, _identity(each)): each for each in targets}
+            members = {Entity(type(each), _identity(each)): each for each in targets}
+            now[parent] = tuple(members)
+            self.live |= members
         return now
+
+    async def _load(self, living: Mapping[Entity, Any], blueprint: Blueprint, prop: RelationshipProperty[Any]) -> None:
+        # By SQLAlchemy's own loader: a join of ours would not know under which name it puts the association table.
+        model: Any = blueprint.model
+        keys = [entity.key for entity, instance in living.items() if prop.key in inspect(instance).unloaded]
+        statement = select(model).options(subqueryload(getattr(model, prop.key)))
+        await self._among(statement, [getattr(model, name) for name in blueprint.key], blueprint, keys)
 
     @staticmethod
     def _hand_over(instance: Any, prop: RelationshipProperty[Any], targets: list[Any]) -> None:
@@ -104,7 +133,12 @@ class Survey:
         set_committed_value(instance, prop.key, value)
 
     async def _among(
-        self, statement: Select[Any], columns: Sequence[Any], blueprint: Blueprint, keys: Sequence[Key]
+        self,
+        statement: Select[Any],
+        columns: Sequence[Any],
+        blueprint: Blueprint,
+        keys: Sequence[Key],
+        parameters: Mapping[str, Any] | None = None,
     ) -> list[Any]:
         if not keys:
             return []
@@ -113,21 +147,39 @@ class Survey:
         way = keys_for(blueprint.history.key_types, keys, dialect)
         rows: list[Any] = []
         for batch in way.batches(keys):
-            result = await self.session.execute(statement.where(way.among(columns, "keys")), way.bind(batch, "keys"))
+            given = {**(parameters or {}), **way.bind(batch, "keys")}
+            result = await self.session.execute(statement.where(way.among(columns, "keys")), given)
             rows += result.unique().all()
         return rows
 
 
-def key_of(version: Any, blueprint: Blueprint) -> Key:
-    """Give the key of a version's entity."""
-    return tuple(getattr(version, name) for name in blueprint.key)
+def key_reader(blueprint: Blueprint) -> Callable[[Any], Key]:
+    """Give what reads the key of an entity from one of its versions."""
+    read = attrgetter(*blueprint.key)
+    return read if len(blueprint.key) > 1 else lambda version: (read(version),)
 
 
 def _identity(instance: Any) -> Key:
-    state = inspect(instance)
+    state = instance_state(instance)
     if state.identity is not None:
         return tuple(state.identity)
     return tuple(state.dict.get(state.mapper.get_property_by_column(c).key) for c in state.mapper.primary_key)
+
+
+def _present_targets(
+    blueprint: Blueprint, target: Blueprint, prop: RelationshipProperty[Any]
+) -> tuple[Select[Any], list[Any]]:
+    above: Any = aliased(blueprint.model, name="parent")
+    columns = [getattr(above, name) for name in blueprint.key]
+    statement: Select[Any] = select(*columns, target.model).select_from(above).join(getattr(above, prop.key))
+    if prop.order_by and not _is_ordered_by_links(prop):
+        statement = statement.order_by(*prop.order_by)
+    return statement, columns
+
+
+def _is_ordered_by_links(prop: RelationshipProperty[Any]) -> bool:
+    elements = (element for clause in prop.order_by or () for element in visitors.iterate(clause))
+    return any(isinstance(element, Column) and element.table is prop.secondary for element in elements)
 
 
 def _held(instance: Any, prop: RelationshipProperty[Any]) -> Iterable[Any]:

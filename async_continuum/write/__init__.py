@@ -1,22 +1,29 @@
 """Written: changes -> a handful of set-based statements, run inside the flush."""
 
+from async_continuum.write.beside import Rows, Writing, companions
+from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
 from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction
-from async_continuum.write.versions import Target, renumber, settle, write_gone, write_live
+from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
+    "Copying",
     "Ledger",
     "Ledgers",
     "Pieces",
     "Place",
+    "Rows",
     "Target",
+    "Writing",
+    "companions",
     "drop_if_empty",
     "logger",
     "move_versions",
     "new_transaction",
     "renumber",
     "settle",
+    "write_followers",
     "write_gone",
     "write_live",
 ]

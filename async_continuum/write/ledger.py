@@ -20,6 +20,8 @@ class Ledger:
     transaction_id: int | None = None
     tables: frozenset[TableHistory] = field(default=frozenset())
     """Version tables that may hold rows of this transaction."""
+    noted: frozenset[Any] = field(default=frozenset())
+    """Tables and entities whose first versions plugins have been told of."""
     certain: bool = False
     """Whether a version was written that nothing has taken away since: then the transaction row must stay."""
 

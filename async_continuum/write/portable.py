@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, exists, func, insert, literal, null, select
+from sqlalchemy import Connection, Executable, Table, and_, exists, func, insert, literal, null, select
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.dialects import Key
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
+from async_continuum.errors import ImproperlyConfigured
+from async_continuum.write.beside import beside, written_by
 from async_continuum.write.pieces import (
     TX,
     Pieces,
@@ -38,7 +40,7 @@ class Settlement:
     def reopened(self) -> Executable | None:
         return reopen(self.pieces, TX) if self.pieces.history.ends is not None else None
 
-    def run(self, connection: Connection, keys: Sequence[Key], transaction_id: int) -> int:
+    def run(self, connection: Connection, keys: AnyKeys, transaction_id: int) -> int:
         """Take away what says nothing any more; returns how many versions that were."""
         removed = 0
         for batch in self.pieces.keys.batches(keys):
@@ -65,13 +67,20 @@ class PortableStatements:
         return {}
 
     def live(
-        self, connection: Connection, keys: Sequence[Key], fresh: frozenset[Key], transaction_id: int, *, again: bool
+        self,
+        connection: Connection,
+        keys: AnyKeys,
+        fresh: Fresh,
+        transaction_id: int,
+        *,
+        again: bool,
     ) -> int:
         """Version the rows that were written; returns how many versions that made."""
-        if not self.pieces.keys.chunked:
+        if isinstance(keys, MarkedKeys) or not self.pieces.keys.chunked:
             return self._live(connection, keys, fresh, transaction_id, again=again)
-        inserted = [key for key in keys if key in fresh]
-        updated = [key for key in keys if key not in fresh]
+        _, inserted = fresh_part(keys, fresh)
+        new = set(inserted)
+        updated = [key for key in keys if key not in new]
         return sum(
             self._live(connection, batch, fresh, transaction_id, again=again)
             for part in (inserted, updated)
@@ -79,10 +88,15 @@ class PortableStatements:
         )
 
     def _live(
-        self, connection: Connection, keys: Sequence[Key], fresh: frozenset[Key], transaction_id: int, *, again: bool
+        self,
+        connection: Connection,
+        keys: AnyKeys,
+        fresh: Fresh,
+        transaction_id: int,
+        *,
+        again: bool,
     ) -> int:
-        new = [key for key in keys if key in fresh]
-        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        hint, new = fresh_part(keys, fresh)
         parameters = {"tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
@@ -91,7 +105,7 @@ class PortableStatements:
             self._built[place] = self._live_statements(hint, again=again)
         return _run(connection, self._built[place], parameters)
 
-    def gone(self, connection: Connection, keys: Sequence[Key], transaction_id: int, *, again: bool) -> int:
+    def gone(self, connection: Connection, keys: AnyKeys, transaction_id: int, *, again: bool) -> int:
         """Version the rows that are about to go; returns how many versions that made."""
         place = ("gone", again)
         if place not in self._built:
@@ -100,6 +114,13 @@ class PortableStatements:
             _run(connection, self._built[place], {"tx": transaction_id, **self.pieces.keys.bind(batch, "keys")})
             for batch in self.pieces.keys.batches(keys)
         )
+
+    def beside(self, transactions: Table, *, first: bool) -> list[Executable]:
+        """Give what plugins write with versions; ``first``: with the first ones of an entity in a transaction."""
+        place = ("beside", transactions, first)
+        if place not in self._built:
+            self._built[place] = beside(written_by(self.pieces, transactions), first=first)
+        return self._built[place]
 
     def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:
         p = self.pieces
@@ -120,7 +141,7 @@ class PortableStatements:
             from sqlalchemy.dialects import sqlite
 
             upsert = sqlite.insert(versions).from_select(p.target, copied, include_defaults=False)
-            values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
+            values: dict[str, Any] = {name: upsert.excluded[name] for name in p.contents}
             values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
             return [upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)]
         own = versions.alias("own")
@@ -131,12 +152,20 @@ class PortableStatements:
     def _refresh(self, *, gone: bool) -> Executable:
         p = self.pieces
         versions = p.history.version_table
+        if p.history.added:
+            # MariaDB reads no table that the same UPDATE changes, and the version before is in that table.
+            raise ImproperlyConfigured(
+                f"plugins that add columns to version tables are not available on {p.dialect.name}.", option="plugins"
+            )
         live = p.live_as("live")
         values: dict[str, ColumnElement[Any]] = {
             name: select(live.c[name]).where(p.same(live, versions)).correlate(versions).scalar_subquery()
             for name in p.history.columns
             if name not in p.history.key
         }
+        for name in values if gone else ():
+            value = p.history.extras.deleted_value(p.history, p.history.table.c[name])
+            values[name] = values[name] if value is None else value
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
         alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
         return versions.update().where(p.among(versions), and_(p.begins(versions) == TX, alive)).values(values)
@@ -149,10 +178,10 @@ def _run(connection: Connection, statements: Sequence[Executable], parameters: d
     return result
 
 
-def lock_rows(p: Pieces) -> Executable:
+def lock_rows(p: Pieces, *, stay: bool = False) -> Executable:
     """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
     live = p.history.table
     locked = (
         select(literal(1)).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
-    ).with_for_update()
+    ).with_for_update(key_share=stay)
     return select(func.count()).select_from(locked.subquery("locked"))

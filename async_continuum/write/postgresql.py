@@ -30,8 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType
 
-from async_continuum.dialects import Key, clock
+from async_continuum.dialects import AnyKeys, Fresh, clock, fresh_part
 from async_continuum.operation import Operation
+from async_continuum.write.beside import ENTITY, Rows, Writing, rows_parameters, rows_statement
+from async_continuum.write.beside import beside as statements_beside
 from async_continuum.write.pieces import (
     TX,
     Id,
@@ -44,6 +46,9 @@ from async_continuum.write.pieces import (
     merged_operation,
 )
 from async_continuum.write.portable import Settlement, lock_rows
+
+Given = tuple[tuple[Table, tuple[str, ...]], ...]
+"""Companions of which a new transaction gets rows, each with the columns that are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +75,25 @@ class PostgresqlStatements:
         return lock_rows(self.pieces)
 
     @cached_property
+    def lock_those_that_stay(self) -> Executable:
+        return lock_rows(self.pieces, stay=True)
+
+    @cached_property
     def _built(self) -> dict[tuple[Any, ...], Executable]:
         return {}
 
     def write(
         self,
         connection: Connection,
-        keys: Sequence[Key],
-        new: Sequence[Key],
+        keys: AnyKeys,
+        fresh: Fresh,
         transaction_id: int | None,
         *,
         table: Table,
         values: Mapping[str, Any],
+        rows: Sequence[Rows] = (),
+        entity: str | None = None,
+        first: bool = False,
         gone: bool,
         again: bool,
     ) -> Written:
@@ -89,7 +101,7 @@ class PostgresqlStatements:
 
         Writes nothing where the transaction was overtaken, and says so.
         """
-        hint = "none" if not new else "all" if len(new) == len(keys) else "some"
+        hint, new = fresh_part(keys, fresh)
         parameters = self.pieces.keys.bind(keys, "keys")
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
@@ -98,14 +110,31 @@ class PostgresqlStatements:
         else:
             parameters["tx"] = transaction_id
         names = tuple(values) if transaction_id is None else None
-        place = (hint, gone, again, names, table)
+        # What plugins add: rows of the new transaction, and statements that go with versions of an entity.
+        given = tuple((companion, tuple(each[0])) for companion, each in rows)
+        beside = entity is not None and self.pieces.history.extras.writes
+        place = (hint, gone, again, names, table, given, beside, first)
         if place not in self._built:
-            self._built[place] = self._statement(hint, names, table, gone=gone, again=again)
-        tx, overtaken, rows = connection.execute(self._built[place], parameters).one()
-        return Written(tx, bool(overtaken), rows)
+            built = self._statement(hint, names, table, given=given, beside=beside, first=first, gone=gone, again=again)
+            self._built[place] = built
+        if given:
+            parameters |= rows_parameters(rows)
+        if beside:
+            parameters["entity"] = entity
+        tx, overtaken, count = connection.execute(self._built[place], parameters).one()
+        return Written(tx, bool(overtaken), count)
 
     def _statement(
-        self, hint: str, names: tuple[str, ...] | None, table: Table, *, gone: bool, again: bool
+        self,
+        hint: str,
+        names: tuple[str, ...] | None,
+        table: Table,
+        *,
+        given: Given,
+        beside: bool,
+        first: bool,
+        gone: bool,
+        again: bool,
     ) -> Executable:
         p = self.pieces
         if names is None:
@@ -119,9 +148,21 @@ class PostgresqlStatements:
             guard = select(literal_column("false")).scalar_subquery()
             allowed = true()
         copied = self._copied(tx, hint, allowed, gone=gone)
-        written = self._insert(copied, again=again, gone=gone).returning(literal_column("1").label("one"))
-        counted = select(func.count()).select_from(written.cte("written")).scalar_subquery()
-        return select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
+        inserted = self._insert(copied, again=again, gone=gone)
+        versions = p.history.version_table
+        returned = [*p.history.key_of(versions), versions.c[p.history.operation]] if beside else []
+        written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("written")
+        counted = select(func.count()).select_from(written).scalar_subquery()
+        result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
+        for companion, columns in given:
+            result = result.add_cte(rows_statement(companion, columns, tx).cte(f"rows_of_{companion.name}"))
+        if beside:
+            writing = Writing(p.history, table, p.dialect, tx, ENTITY, written)
+            for number, statement in enumerate(statements_beside(writing, first=first)):
+                # Named, so that an error of the database names the plugin too.
+                name = f"{statement.get_execution_options().get('plugin')}_{number}"
+                result = result.add_cte(statement.cte(name))  # type: ignore[attr-defined]
+        return result
 
     def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:
         given = {name: bindparam(f"tx_{name}", type_=table.c[name].type) for name in names}
@@ -142,7 +183,7 @@ class PostgresqlStatements:
         # join: for a prepared statement PostgreSQL expects ten keys, and would go through what was closed row by row.
         if gone:
             ended = select(func.count()).select_from(closed).scalar_subquery().is_not(None)
-            return p.copy(tx, constant(Operation.DELETE)).where(p.among(p.live), ended, allowed)
+            return p.copy(tx, constant(Operation.DELETE), gone=True).where(p.among(p.live), ended, allowed)
         reborn = self._closed(closed, p.operation(closed) == constant(Operation.DELETE))
         changed = self._closed(closed, true())
         operation = case(
@@ -167,6 +208,6 @@ class PostgresqlStatements:
         from sqlalchemy.dialects import postgresql
 
         upsert = postgresql.insert(versions).from_select(p.target, copied, include_defaults=False)
-        values: dict[str, Any] = {name: upsert.excluded[name] for name in p.history.columns}
+        values: dict[str, Any] = {name: upsert.excluded[name] for name in p.contents}
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
         return upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exists, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, null, or_, select, update
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import clock
+from async_continuum.write.beside import Rows, drop_companions, insert_rows, kept_by, renumber_companions
 
 logger = logging.getLogger("async_continuum")
 
 
-def new_transaction(connection: Connection, table: Table, values: Mapping[str, Any]) -> int:
-    """Insert a transaction row and give its id, larger than every one that was committed before."""
+def new_transaction(connection: Connection, table: Table, values: Mapping[str, Any], rows: Sequence[Rows] = ()) -> int:
+    """Insert a transaction row and give its id, larger than every one that was committed before.
+
+    ``rows`` are those of its companions that come with it.
+    """
     statement = insert(table).values(_with_clock(connection, values))
     row = connection.execute(statement).inserted_primary_key
     assert row is not None
+    insert_rows(connection, int(row[0]), rows)
     return int(row[0])
 
 
@@ -31,6 +36,7 @@ def overtaken(connection: Connection, table: Table, old: int, histories: Iterabl
     values = {column.key: row[column] for column in table.c if column.key not in ("id", "issued_at")}
     new = new_transaction(connection, table, values)
     move_versions(connection, old, new, histories)
+    renumber_companions(connection, table, old, new)
     connection.execute(delete(table).where(table.c.id == old))
     logger.debug("transaction %s was overtaken by a younger one and is now %s", old, new)
     return new
@@ -53,15 +59,22 @@ def move_versions(connection: Connection, old: int, new: int, histories: Iterabl
 
 
 def drop_if_empty(connection: Connection, table: Table, transaction_id: int, histories: Iterable[TableHistory]) -> bool:
-    """Take the transaction row away if no version is signed by it; says whether it did."""
-    signed = [
+    """Take the transaction row away if no version is signed by it; says whether it did.
+
+    Nor is there another reason to keep it, such as an activity.
+    """
+    signed: list[ColumnElement[bool]] = [
         exists(select(null()).select_from(h.version_table).where(h.version_table.c[h.begins] == transaction_id))
         for h in histories
     ]
+    signed.extend(kept_by(table, transaction_id))
     statement = delete(table).where(table.c.id == transaction_id)
     if signed:
         statement = statement.where(~or_(*signed))
-    return connection.execute(statement).rowcount > 0
+    dropped = connection.execute(statement).rowcount > 0
+    if dropped:
+        drop_companions(connection, table, transaction_id)
+    return dropped
 
 
 def _with_clock(connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:

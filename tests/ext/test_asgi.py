@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from async_continuum import ImproperlyConfigured, set_context, transaction_class, version_class, versioning_context
 from async_continuum.ext.asgi import VersioningMiddleware
 from async_continuum.ext.proxies import TrustedProxies
-from async_continuum.record import context_of, transaction_values
+from async_continuum.record import context_of, meta_values, transaction_values
 from tests.domain import Article
 from tests.ext import servers
 
@@ -32,7 +32,7 @@ Transaction: Any = transaction_class(Article)
 def held() -> dict[str, Any]:
     """What a transaction recorded here and now would say."""
     context = context_of(Session())
-    return {**transaction_values(context, Transaction.__table__), **context.meta}
+    return {**transaction_values(context, Transaction.__table__), **meta_values(context, stored=True)}
 
 
 async def ask(

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import selectinload
 
 from async_continuum import transaction_class, version_class
 from examples.fastapi_app import create_app
@@ -76,7 +77,7 @@ async def test_history_diff_as_it_was_and_revert(client):
     path = f"/articles/{article['id']}"
     before = datetime.now(UTC).isoformat()
     edit = {"body": "b", "tags": ["old", "new"]}
-    assert (await client.patch(path, json=edit, headers=by(2))).json()["tags"] == ["new", "old"]
+    assert (await client.patch(path, json=edit, headers=by(2, "request-2"))).json()["tags"] == ["new", "old"]
     assert (await client.post(f"{path}/publish", headers=by(3))).json()["published"] is True
     service = {"x-service-key": "token-4", "x-forwarded-for": address_of(4)}
     assert (await client.post(f"{path}/retract", headers=service)).status_code == 202
@@ -96,6 +97,7 @@ async def test_history_diff_as_it_was_and_revert(client):
         {"published": {"old": False, "new": True}},
         {"body": {"old": "a", "new": "b"}},
     ]
+    assert history[3]["request_id"] == "request-2"
     ids = [entry["transaction_id"] for entry in reversed(history)]
 
     diff = await client.get(f"{path}/diff", params={"since": ids[0], "until": ids[2]}, headers=by(6))
@@ -198,16 +200,19 @@ async def test_200_requests_at_once_by_50_users_each_sign_with_their_own_name(ap
     assert app.state.database.sync_engine.pool.checkedout() == 0
 
     async with sessions() as session:
-        transactions = {each.id: each for each in await session.scalars(select(Transaction))}
+        loaded = await session.scalars(select(Transaction).options(selectinload(Transaction.meta_relation)))
+        transactions = {each.id: each for each in loaded}
         began: dict[str, int] = {}
         for version in await session.scalars(select(ArticleVersion).order_by(ArticleVersion.transaction_id)):
             # Other requests publish and retract what this one has written.
             began.setdefault(version.body, version.transaction_id)
     assert kept <= began.keys() <= sent.keys()
     for request_id, transaction_id in began.items():
-        assert transactions[transaction_id].user_id == sent[request_id]
+        assert transactions[transaction_id].meta == {"request_id": request_id}
     for transaction in transactions.values():
+        assert transaction.user_id == sent[transaction.meta["request_id"]]
         assert transaction.remote_addr == address_of(transaction.user_id)
+    assert len({transaction.meta["request_id"] for transaction in transactions.values()}) == len(transactions)
 
     # Nothing of all these stays on the connections, nor in the task that ran them.
     async with app.state.database.sessions() as session:
@@ -215,4 +220,4 @@ async def test_200_requests_at_once_by_50_users_each_sign_with_their_own_name(ap
         await session.commit()
     async with sessions() as session:
         last = (await session.scalars(select(Transaction).order_by(Transaction.id.desc()).limit(1))).one()
-        assert (last.user_id, last.remote_addr) == (None, None)
+        assert (last.user_id, last.remote_addr, await last.awaitable_attrs.meta) == (None, None, {})

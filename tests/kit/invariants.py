@@ -1,10 +1,11 @@
 """Prove from the tables alone that history accounts for what is stored (invariants 1 to 4)."""
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Boolean,
+    CompoundSelect,
     Connection,
     Select,
     Subquery,
@@ -24,6 +25,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 import async_continuum as ac
 from tests.kit.kept import History, present
+
+Q = TypeVar("Q")
 
 SHOWN = 5
 """How many offenders of a kind the message names."""
@@ -96,8 +99,20 @@ def _broken(
 def _written(connection: Connection, histories: list[History]) -> set[str]:
     if not histories:
         return set()
-    names = (select(literal(h.versions.fullname)).where(exists().select_from(h.versions)) for h in histories)
-    return set(connection.scalars(union_all(*names)))
+
+    def build() -> Select[Any] | CompoundSelect[Any]:
+        names = (select(literal(h.versions.fullname)).where(exists().select_from(h.versions)) for h in histories)
+        return union_all(*names)
+
+    return set(connection.scalars(_built_once(histories[0].transaction, ("written", *histories), build)))
+
+
+def _built_once(transaction: Table, place: tuple[Any, ...], build: Callable[[], Q]) -> Q:
+    """Give a query over many tables, which takes longer to build than to run. It lives as long as the tables."""
+    queries = transaction.info.setdefault("invariants", {})
+    if place not in queries:
+        queries[place] = build()
+    return queries[place]
 
 
 def _newest(history: History) -> Subquery:
@@ -224,9 +239,12 @@ def _empty_transactions(
         if table.name in here and "transaction_id" in table.c and table is not transaction:
             contents.setdefault(table, table.c.transaction_id)
 
-    query = select(transaction.c.id).where(
-        *(~exists().where(points == transaction.c.id) for points in contents.values())
-    )
+    def build() -> Select[Any]:
+        return select(transaction.c.id).where(
+            *(~exists().where(points == transaction.c.id) for points in contents.values())
+        )
+
+    query = _built_once(transaction, ("empty", *contents.values()), build)
     empty = sorted(set(connection.scalars(query)) - allowed_empty)
     if empty:
         yield f"(4) transactions without a version, link, activity or meta row: {empty[:SHOWN]}"

@@ -1,9 +1,10 @@
-"""Give each test an empty database of its own, and the engines that open it."""
+"""Give each test a database of its own, as good as new, and the engines that open it."""
 
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from sqlalchemy import URL, Engine, MetaData, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from tests.kit.renewal import Renewal
 from tests.kit.servers import Servers
 from tests.kit.sqlite import BUSY_TIMEOUT, Begin, use_begin_recipe
 
@@ -27,6 +29,15 @@ class Place:
     url: URL
     made: MetaData | None = None
     engines: list[AsyncEngine | Engine] = field(default_factory=list)
+    renewal: Renewal | None = None
+    """How the database becomes as good as new for another test, and with it the engine that knows its statements."""
+
+    def usual_engine(self) -> AsyncEngine:
+        """Open the engine that most tests need only one of; what it has compiled for one test serves the next."""
+        if self.renewal is None:
+            return self.engine()
+        self.engines.append(self.renewal.engine)
+        return self.renewal.engine
 
     def engine(self, *, sqlite_begin: Begin = "BEGIN", **options: Any) -> AsyncEngine:
         """Open another engine on the same database; it is disposed of with the place.
@@ -70,34 +81,46 @@ class Place:
                 await engine.dispose()
             else:
                 engine.dispose()
+        self.engines.clear()
 
 
 @dataclass(eq=False)
 class Places:
     """Where databases are made, and finished ones that new ones are copied from. Lives for the test session.
 
-    Creating the tables of a large Base takes longer than most tests; copying a database does not.
+    Creating the tables of a large Base takes longer than most tests; copying a database does not; on PostgreSQL,
+    emptying the copy that another test is done with takes less still.
     """
 
     folder: Path
     servers: Servers
     templates: dict[tuple[str, MetaData], Place] = field(default_factory=dict)
+    idle: dict[tuple[str, MetaData], list[Place]] = field(default_factory=dict)
 
     @asynccontextmanager
     async def fresh(self, backend: str, metadata: MetaData | None = None) -> AsyncIterator[Place]:
         """Give an empty database, or one with the tables of `metadata`, and take it away afterwards."""
-        template = None if metadata is None else await self._template(backend, metadata)
-        place = await self._make(backend, template)
+        if metadata is None:
+            place = await self._make(backend, None)
+        elif idle := self.idle.get((backend, metadata)):
+            place = idle.pop()
+        else:
+            place = await self._make(backend, await self._template(backend, metadata))
+            place.renewal = await Renewal.of(place.engine(), self.templates[backend, metadata].url)
         try:
             yield place
         finally:
-            await place.dispose()
-            await self._drop(place)
+            if metadata is not None and place.renewal is not None and await place.renewal.renew():
+                await place.dispose()
+                self.idle.setdefault((backend, metadata), []).append(place)
+            else:
+                await place.dispose()
+                await self._drop(place)
 
     async def close(self) -> None:
-        """Take the templates away."""
-        for template in self.templates.values():
-            await self._drop(template)
+        """Take the templates away, and their copies."""
+        for place in (*self.templates.values(), *chain.from_iterable(self.idle.values())):
+            await self._drop(place)
 
     async def _template(self, backend: str, metadata: MetaData) -> Place:
         if (backend, metadata) not in self.templates:

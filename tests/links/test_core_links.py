@@ -279,5 +279,6 @@ async def test_a_statement_costs_a_constant_number_of_others(sessions, models, s
         await session.commit()
         before = len(statements)
         await session.execute(delete(models.tagged).where(models.tagged.c.tag_id == 1))
-        assert len(statements) - before <= 6, statements[before:]
+        # On SQLite three of them make and empty the place for what is marked.
+        assert len(statements) - before <= 8, statements[before:]
         await session.commit()

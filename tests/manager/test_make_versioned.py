@@ -1,6 +1,6 @@
 """Versioning is switched on once, before the models or after them, for one Base or several."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import Integer, String, Table, inspect, select
@@ -23,6 +23,7 @@ from async_continuum import (
     versioning_manager,
     versions_of,
 )
+from async_continuum.plugins import NullDeletePlugin
 from tests.kit.databases import Databases
 from tests.kit.own import Own, new_base
 from tests.kit.places import Place
@@ -164,9 +165,17 @@ def test_a_call_that_fails_leaves_nothing_switched_on(own: Own) -> None:
     assert is_versioned(Article)
 
 
-def test_plugins_are_refused_until_there_are_some() -> None:
-    with pytest.raises(ImproperlyConfigured, match="plugins are not available") as caught:
-        make_versioned(manager=VersioningManager(), plugins=[object()])
+@pytest.mark.parametrize(
+    ("plugins", "problem"),
+    [
+        ([object()], "derive it from Plugin"),
+        ([NullDeletePlugin], r"give an instance, NullDeletePlugin\(\)"),
+        ([a_plugin := NullDeletePlugin(), a_plugin], "given twice"),
+    ],
+)
+def test_what_is_no_plugin_is_refused(plugins: list[Any], problem: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=problem) as caught:
+        make_versioned(manager=VersioningManager(), plugins=plugins)
     assert caught.value.option == "plugins"
 
 

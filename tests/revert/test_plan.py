@@ -130,6 +130,7 @@ async def test_what_was_planned_is_what_is_done(session, models, version):
         ("tags.category.name", "Category has no relation 'name'"),
         ("plains", "Plain, which keeps no history"),
         ("shown", "viewonly"),
+        ("hidden", "Article.hidden has no past (path 'hidden'): the option 'exclude' names it."),
         ("", "Article has no relation ''"),
     ],
 )
@@ -175,6 +176,7 @@ async def test_a_foreign_key_that_can_no_longer_hold_stops_it(session, models, v
     await session.delete(await session.get_one(models.Author, 1))
     await session.commit()
     await refused(session, models, version, ["tags", "comments"], "foreign key")
+    await refused(session, models, version, [], "foreign key")
 
 
 async def test_a_unique_value_that_is_taken_stops_it(session, models):
@@ -187,6 +189,30 @@ async def test_a_unique_value_that_is_taken_stops_it(session, models):
     await session.commit()
     version = await versions_of(session, models.Article, 1)[0]
     await refused(session, models, version, ["tags"], "unique")
+    await refused(session, models, version, [], "unique")
+
+
+async def test_an_entity_that_others_refer_to_cannot_be_taken_back_to_its_deletion(session, models):
+    session.add(models.Category(id=1))
+    await session.commit()
+    await session.delete(await session.get_one(models.Category, 1))
+    await session.commit()
+    session.add_all([models.Category(id=1), models.Tag(id=1, category_id=1)])
+    await session.commit()
+    gone = (await versions_of(session, models.Category, 1))[1]
+    await refused(session, models, gone, [], "foreign key")
+    assert await session.get_one(models.Category, 1)
+
+
+async def test_what_is_pending_is_part_of_the_present(session, models, version):
+    article = await session.get_one(models.Article, 1)
+    article.name = "pending"
+    session.add(models.Note(id=1, article_id=1))
+    assert await version.revert(session, relations=["notes"]) is article
+    await session.commit()
+    await session.refresh(article)
+    assert article.name == "then"
+    assert (await session.get_one(models.Note, 1)).article_id is None
 
 
 async def test_a_column_that_must_not_be_null_stops_an_unlinking(own, database):

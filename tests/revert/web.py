@@ -38,6 +38,13 @@ def web(strategy: str) -> SimpleNamespace:
         Column("tag_id", ForeignKey("tag.id"), primary_key=True),
     )
 
+    article_hidden = Table(
+        "article_hidden",
+        Base.metadata,
+        Column("article_id", ForeignKey("article.id"), primary_key=True),
+        Column("tag_id", ForeignKey("tag.id"), primary_key=True),
+    )
+
     class Plain(Base):
         """Keeps no history."""
 
@@ -53,6 +60,7 @@ def web(strategy: str) -> SimpleNamespace:
 
     class Article(Versioned, Base):
         __tablename__ = "article"
+        __versioned__ = {"exclude": ["hidden"]}
         id: Mapped[int] = mapped_column(primary_key=True)
         name: Mapped[str] = mapped_column(String(20), default="n")
         slug: Mapped[str | None] = mapped_column(String(20), unique=True)
@@ -77,6 +85,7 @@ def web(strategy: str) -> SimpleNamespace:
         copies: Mapped[list["Article"]] = relationship(back_populates="origin", post_update=True)
         plains: Mapped[list[Plain]] = relationship()
         shown: Mapped[list["Note"]] = relationship(viewonly=True)
+        hidden: Mapped[list["Tag"]] = relationship(secondary=article_hidden)
 
     class Comment(Versioned, Base):
         __tablename__ = "comment"

@@ -1,0 +1,220 @@
+"""Mark the keys that a statement touches without reading them: they stay in the database, where versions are written.
+
+PostgreSQL keeps them in settings of the transaction, one for each column of the key, which cost nothing and go with
+the transaction; SQLite in a temporary table of the connection, empty but while a statement is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Connection,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import NullType, TypeEngine
+
+from async_continuum.dialects.keys import Columns, Keys, MarkedKeys
+
+Parameters = Sequence[Mapping[str, Any]]
+
+
+def marks_for(types: Sequence[TypeEngine[Any]], dialect: Dialect, *, moving: bool = False) -> Marks | None:
+    """Choose where ``dialect`` keeps marked keys of these types; None where they must be read.
+
+    ``moving``: each key beside the one that the statement makes of it.
+    """
+    match dialect.name:
+        case "postgresql" if not any(isinstance(type_.dialect_impl(dialect), ARRAY) for type_ in types):
+            return SettingMarks(tuple(types), moving)
+        case "sqlite":
+            return TableMarks(len(types), moving)
+    return None
+
+
+@dataclass(frozen=True)
+class SettingMarks:
+    """Keys marked in settings of PostgreSQL's transaction. Lives for one statement."""
+
+    types: tuple[TypeEngine[Any], ...]
+    moving: bool
+
+    def keys(self, *, after: bool = False) -> MarkedKeys:
+        """Give the marked keys; ``after``: those that a statement makes of them."""
+        offset = len(self.types) if after else 0
+
+        def among(columns: Columns, _: str) -> ColumnElement[bool]:
+            settings = [func.current_setting(_setting(offset + i)) for i in range(len(self.types))]
+            arrays = [cast(given, ARRAY(type_)) for given, type_ in zip(settings, self.types, strict=True)]
+            if len(arrays) == 1:
+                return columns[0].in_(select(func.unnest(arrays[0])))
+            rows = func.unnest(*arrays).table_valued(*(f"k{i}" for i in range(len(arrays)))).render_derived()
+            return tuple_(*columns).in_(select(*rows.c))
+
+        return MarkedKeys(Keys(f"marked_{offset}", among, _nothing))
+
+    def begin(self, connection: Connection, *, many: bool) -> None:
+        """Make place for the marks of a statement; of one that is executed many times they add up."""
+        if many:
+            width = len(self.types) * (2 if self.moving else 1)
+            connection.execute(select(*(_set(i, literal_column("'{}'")) for i in range(width))))
+
+    def claim(self, connection: Connection, found: Select[Any], parameters: Parameters) -> int | None:
+        """Mark the keys that a query finds; gives how many, if it is executed once."""
+        many = len(parameters) > 1
+        rows = found.subquery("found")
+        statement = select(
+            func.count(),
+            *(_set(i, _collected(column, i, many=many)) for i, column in enumerate(rows.c)),
+        )
+        if not many:
+            return int(connection.execute(statement, dict(parameters[0]) if parameters else {}).one()[0])
+        connection.execute(statement, [dict(given) for given in parameters])
+        return None
+
+    def returning(self, text: str, keys: Sequence[str], columns: int, *, many: bool) -> str:
+        """Have what a statement's text would return of its keys marked instead, and the rest returned as before.
+
+        ``keys`` are the key's columns as the text knows them, ``columns`` how many it returns already. As many rows are
+        returned as the statement touches, be it of no column, so that the row count stays the same.
+        """
+        names = ", ".join(f"c{i}" for i in range(columns))
+        marked = ", ".join(f"k{i}" for i in range(len(keys)))
+        returning = f"{text}{',' if columns else ' RETURNING'} {', '.join(keys)}"
+        settings = ", ".join(_collect(i, many=many) for i in range(len(keys)))
+        return (
+            f"WITH async_continuum_done ({names}{', ' if columns else ''}{marked}) AS ({returning}), "
+            f"async_continuum_marked AS (SELECT {settings} FROM async_continuum_done) "
+            f"SELECT {names} FROM async_continuum_done WHERE (SELECT count(*) FROM async_continuum_marked) = 1"
+        )
+
+    def end(self, connection: Connection) -> None:
+        """Leave nothing: the settings end with the transaction by themselves."""
+
+
+def _name(number: int) -> str:
+    return f"'async_continuum.keys_{number}'"
+
+
+def _setting(number: int) -> ColumnElement[Any]:
+    return literal_column(_name(number))
+
+
+def _set(number: int, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.set_config(_setting(number), value, literal_column("true"))
+
+
+def _collected(column: ColumnElement[Any], number: int, *, many: bool) -> ColumnElement[Any]:
+    new: ColumnElement[Any] = func.coalesce(cast(func.array_agg(column), Text()), literal_column("'{}'"))
+    if not many:
+        return new
+    old = func.current_setting(_setting(number))
+    none: ColumnElement[Any] = literal_column("'{}'")
+    joined = func.concat(func.left(old, literal_column("-1")), literal_column("','"), func.substr(new, 2))
+    return case((old == none, new), (new == none, old), else_=joined)
+
+
+def _collect(number: int, *, many: bool) -> str:
+    name, new = _name(number), f"coalesce(CAST(array_agg(k{number}) AS text), '{{}}')"
+    if many:
+        old = f"current_setting({name})"
+        new = (
+            f"CASE WHEN {old} = '{{}}' THEN {new} WHEN {new} = '{{}}' THEN {old} "
+            f"ELSE concat(left({old}, -1), ',', substr({new}, 2)) END"
+        )
+    return f"set_config({name}, {new}, true)"
+
+
+@dataclass(frozen=True)
+class TableMarks:
+    """Keys marked in a temporary table of SQLite's connection. Lives for one statement."""
+
+    width: int
+    moving: bool
+
+    @property
+    def table(self) -> Table:
+        return _table(self.width * (2 if self.moving else 1))
+
+    def keys(self, *, after: bool = False) -> MarkedKeys:
+        """Give the marked keys; ``after``: those that a statement makes of them."""
+        offset = self.width if after else 0
+        marks = self.table
+
+        def among(columns: Columns, _: str) -> ColumnElement[bool]:
+            found = select(*(marks.c[f"k{offset + i}"] for i in range(self.width)))
+            return columns[0].in_(found) if self.width == 1 else tuple_(*columns).in_(found)
+
+        return MarkedKeys(Keys(f"marked_{marks.name}_{offset}", among, _nothing))
+
+    def begin(self, connection: Connection, *, many: bool) -> None:
+        """Make place for the marks of a statement."""
+        columns = ", ".join(column.name for column in self.table.c)
+        connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS {self.table.name} ({columns})")
+        # What an error has left there.
+        self.end(connection)
+
+    def claim(self, connection: Connection, found: Select[Any], parameters: Parameters) -> int | None:
+        """Mark the keys that a query finds; gives how many, if it is executed once."""
+        names = [f"k{i}" for i in range(len(found.selected_columns))]
+        statement = insert(self.table).from_select(names, found)
+        if len(parameters) > 1:
+            connection.execute(statement, [dict(given) for given in parameters])
+            return None
+        return connection.execute(statement, dict(parameters[0]) if parameters else {}).rowcount
+
+    def watch(self, connection: Connection, watched: Table, keys: Sequence[str]) -> None:
+        """Have the keys of rows marked as they are inserted and updated, until `unwatch`."""
+        quote = connection.dialect.identifier_preparer
+        names = ", ".join(f"k{i}" for i in range(self.width))
+        new = ", ".join(f"new.{quote.quote(key)}" for key in keys)
+        for verb in ("INSERT", "UPDATE"):
+            connection.exec_driver_sql(
+                f"CREATE TEMP TRIGGER IF NOT EXISTS {self._trigger(connection, watched, verb)} AFTER {verb} "
+                f"ON {quote.format_table(watched)} BEGIN "
+                f"INSERT INTO {self.table.name} ({names}) VALUES ({new}); END"
+            )
+
+    def unwatch(self, connection: Connection, watched: Table) -> None:
+        """Mark no more rows."""
+        for verb in ("INSERT", "UPDATE"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {self._trigger(connection, watched, verb)}")
+
+    def end(self, connection: Connection) -> None:
+        """Leave nothing."""
+        connection.exec_driver_sql(f"DELETE FROM temp.{self.table.name}")
+
+    def _trigger(self, connection: Connection, watched: Table, verb: str) -> str:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        return quote(f"async_continuum_{verb.lower()}_{watched.fullname}")
+
+
+Marks = SettingMarks | TableMarks
+
+
+@cache
+def _table(width: int) -> Table:
+    keys = [Column(f"k{i}", NullType()) for i in range(width)]
+    return Table(f"async_continuum_marks_{width}", MetaData(), *keys, schema="temp")
+
+
+def _nothing(_: object, __: str) -> dict[str, Any]:
+    # No parameter: the statement says itself where the keys are.
+    return {}

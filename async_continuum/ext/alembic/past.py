@@ -1,0 +1,187 @@
+"""Keep history whole in what `--autogenerate` writes: fill what is new, leave the past of what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation, Operations
+from alembic.operations.ops import AddColumnOp, DropColumnOp, ModifyTableOps, UpgradeOps
+from sqlalchemy import Column, Executable
+
+from async_continuum import schema
+from async_continuum.build import TableHistory
+from async_continuum.ext.alembic.known import Place, histories_of, place_of, table_of
+
+
+class FillOp(MigrateOperation):
+    """One statement of `async_continuum.schema`, executed. Lives while a script is written."""
+
+    def __init__(self, place: Place, function: str, *arguments: Any, **options: Any) -> None:
+        self.schema, self.table_name = place
+        self.function = function
+        self.arguments = arguments
+        self.options = options
+
+    @property
+    def statement(self) -> Executable:
+        made: Executable = getattr(schema, self.function)(*self.arguments, **self.options)
+        return made
+
+    def reverse(self) -> MigrateOperation:
+        # What was filled goes with the column that it was filled into.
+        return _NothingOp()
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return (self.function, *self.arguments)
+
+
+class _NothingOp(MigrateOperation):
+    """Stands for what need not be undone."""
+
+    def reverse(self) -> MigrateOperation:
+        return self
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return ("nothing",)
+
+
+@Operations.implementation_for(FillOp)
+def _fill(operations: Operations, operation: FillOp) -> None:
+    operations.execute(operation.statement)
+
+
+@Operations.implementation_for(_NothingOp)
+def _do_nothing(_: Operations, __: _NothingOp) -> None:
+    """Do nothing: see `FillOp.reverse`."""
+
+
+@renderers.dispatch_for(FillOp)
+def _render_fill(context: AutogenContext, operation: FillOp) -> str:
+    context.imports.add(f"from async_continuum.schema import {operation.function}")
+    given = [*map(repr, operation.arguments), *(f"{name}={value!r}" for name, value in operation.options.items())]
+    return f"op.execute({operation.function}({', '.join(given)}))"
+
+
+@renderers.dispatch_for(_NothingOp)
+def _render_nothing(_: AutogenContext, __: _NothingOp) -> list[str]:
+    return []
+
+
+def keep_history_whole(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
+    """Fill what version tables get, and drop nothing from them that the live table has lost before."""
+    histories = histories_of(context)
+    added = {
+        (table_of(container), operation.column.name): operation.column
+        for container in upgrade_ops.ops
+        if isinstance(container, ModifyTableOps)
+        for operation in container.ops
+        if isinstance(operation, AddColumnOp)
+    }
+    whole: list[MigrateOperation] = []
+    for container in upgrade_ops.ops:
+        history = histories.get(table_of(container) or (None, ""))
+        if history is None or not isinstance(container, ModifyTableOps):
+            whole.append(container)
+            continue
+        live = place_of(context, history.table.schema, history.table.name)
+        _leave_what_was_kept(context, container, history, live)
+        whole += _filled(context, container, history, live, added)
+    upgrade_ops.ops[:] = [each for each in whole if not (isinstance(each, ModifyTableOps) and each.is_empty())]
+
+
+def _leave_what_was_kept(
+    context: AutogenContext, container: ModifyTableOps, history: TableHistory, live: Place
+) -> None:
+    """Drop no column that the version table alone still has: whoever dropped it from the live one has kept its past."""
+    present = _columns_in_database(context, live)
+    own = {"transaction_id", "end_transaction_id", "operation_type", history.begins, history.operation}
+
+    def was_kept(operation: MigrateOperation) -> bool:
+        if not isinstance(operation, DropColumnOp):
+            return False
+        name = operation.column_name
+        return name not in present | own and name.removesuffix("_mod") not in present
+
+    if present:
+        container.ops[:] = [operation for operation in container.ops if not was_kept(operation)]
+
+
+def _filled(
+    context: AutogenContext,
+    container: ModifyTableOps,
+    history: TableHistory,
+    live: Place,
+    added: dict[tuple[Place | None, str], Column[Any]],
+) -> list[MigrateOperation]:
+    versions, place = history.version_table, (container.schema, container.table_name)
+    columns = [operation for operation in container.ops if isinstance(operation, AddColumnOp)]
+    names = {operation.column.name for operation in columns}
+    key = [versions.c[name].name for name in history.key]
+    fills: list[MigrateOperation] = []
+    ends = None if history.ends is None else versions.c[history.ends].name
+    if ends in names:
+        options = _said(schema=container.schema, transaction_column_name=versions.c[history.begins].name)
+        options |= _said(end_transaction_column_name=ends)
+        fills.append(FillOp(place, "fill_end_transaction_ids", container.table_name, key=key, **options))
+    given = [name for name in names if _live_rows_hold(name, history, live, added, context)]
+    if given:
+        options = _said(
+            schema=live[0],
+            transaction_column_name=versions.c[history.begins].name,
+            end_transaction_column_name=ends,
+            operation_type_column_name=versions.c[history.operation].name,
+        )
+        fills.append(
+            FillOp(
+                place, "fill_open_versions", live[1], sorted(given), versions=container.table_name, key=key, **options
+            )
+        )
+    if not fills:
+        return [container]
+    others = [operation for operation in container.ops if operation not in columns]
+    before = ModifyTableOps(container.table_name, columns, schema=container.schema)
+    return [before, *fills, ModifyTableOps(container.table_name, others, schema=container.schema)]
+
+
+def _live_rows_hold(
+    name: str,
+    history: TableHistory,
+    live: Place,
+    added: dict[tuple[Place | None, str], Column[Any]],
+    context: AutogenContext,
+) -> bool:
+    """Say whether rows that are there have a value in a column that their versions only get now."""
+    if name not in {column.name for column in history.table.c}:
+        return False
+    column = added.get((live, name))
+    if column is None:
+        return name in _columns_in_database(context, live)
+    return column.server_default is not None or column.computed is not None
+
+
+def _columns_in_database(context: AutogenContext, place: Place) -> set[str]:
+    schema_name, name = place
+    if not context.inspector.has_table(name, schema=schema_name):
+        return set()
+    return {column["name"] for column in context.inspector.get_columns(name, schema=schema_name)}
+
+
+_DEFAULTS = {
+    "schema": None,
+    "transaction_column_name": "transaction_id",
+    "end_transaction_column_name": "end_transaction_id",
+    "operation_type_column_name": "operation_type",
+}
+
+
+def _said(**options: Any) -> dict[str, Any]:
+    """Leave out what is so by itself."""
+    return {name: value for name, value in options.items() if value != _DEFAULTS[name]}
+
+
+def key_of(history: TableHistory) -> Sequence[str]:
+    """Name the columns of a key as the database does."""
+    return [history.version_table.c[name].name for name in history.key]

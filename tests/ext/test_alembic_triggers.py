@@ -1,0 +1,123 @@
+"""Triggers are created, replaced and dropped by migrations, which hold all that they need."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from async_continuum.ext.alembic.triggers import plan_from, said_of
+from async_continuum.native import TransactionPlan, TriggerPlan, installed
+from tests.ext.test_alembic import SHOP, engine_now, project, projects
+
+__all__ = ["engine_now", "project", "projects"]
+
+pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+
+CREATE = 'op.create_version_triggers("product", columns=["id", "title", "cost", "secret", "gone"])'
+DROP = 'op.drop_version_triggers("product")'
+
+RENAMED = """
+triggers = {"columns": ["id", "title", "cost", "secret", "gone"]}
+op.rename_versioned_table("product", "item", triggers=triggers)
+op.rename_versioned_column("item", "title", "name", triggers={"columns": ["id", "name", "cost", "secret", "gone"]})
+op.add_versioned_column(
+    "item", sa.Column("size", sa.Integer(), server_default="3"),
+    triggers={"columns": ["id", "name", "cost", "secret", "gone", "size"]},
+)
+op.drop_versioned_column("item", "gone", triggers={"columns": ["id", "name", "cost", "secret", "size"]})
+op.sync_version_triggers("item", columns=["id", "name", "cost", "secret", "size"], on_truncate="refuse")
+"""
+
+BACK = """
+op.add_versioned_column("item", sa.Column("gone", sa.String(50)))
+op.drop_versioned_column("item", "size", triggers={"columns": ["id", "name", "cost", "secret", "gone"]})
+op.rename_versioned_column("item", "name", "title", triggers={"columns": ["id", "title", "cost", "secret", "gone"]})
+op.rename_versioned_table("item", "product", triggers={"columns": ["id", "title", "cost", "secret", "gone"]})
+"""
+
+
+def write(engine: Engine, *statements: str) -> None:
+    """Write past the ORM, each in a transaction of its own."""
+    for statement in statements:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+
+
+def history(engine: Engine, table: str, *columns: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(f"SELECT operation_type, {', '.join(columns)} FROM {table} ORDER BY transaction_id, id")
+        )
+        return [tuple(row) for row in rows]
+
+
+def test_triggers_come_change_and_go_with_migrations(project, engine_now):
+    project.declare(SHOP)
+    project.autogenerate()
+    project.write(CREATE, DROP)
+    project.upgrade()
+    write(engine_now, "INSERT INTO product (id, title) VALUES (1, 'a')", "UPDATE product SET title = 'b'")
+    assert history(engine_now, "product_version", "id", "title") == [(0, 1, "a"), (1, 1, "b")]
+
+    project.write(RENAMED, BACK)
+    project.upgrade()
+    write(engine_now, "UPDATE item SET name = 'c', size = 4")
+    told = history(engine_now, "item_version", "id", "name", "size")
+    assert told == [(0, 1, "a", None), (1, 1, "b", 3), (1, 1, "c", 4)]
+    with pytest.raises(Exception, match="not truncated"):
+        write(engine_now, "TRUNCATE item")
+
+    project.downgrade("-1")
+    write(engine_now, "UPDATE product SET title = 'd'")
+    assert history(engine_now, "product_version", "id", "title")[-1] == (1, 1, "d")
+    project.downgrade("-1")
+    write(engine_now, "UPDATE product SET title = 'e'")
+    assert history(engine_now, "product_version", "id", "title")[-1] == (1, 1, "d")
+    with engine_now.connect() as connection:
+        assert installed(connection) == {}
+        left = text("SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%async_continuum%'")
+        assert connection.scalar(left) == 0
+    project.downgrade()
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+def test_scripts_with_triggers_run_offline(project, engine_now):
+    project.declare(SHOP)
+    project.autogenerate()
+    project.write(CREATE, DROP)
+    up, down = project.sql("head"), project.sql("head:base", down=True)
+    with engine_now.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE alembic_version")  # autogenerate has made it
+        connection.connection.cursor().execute(up)
+    write(engine_now, "INSERT INTO product (id, title) VALUES (1, '100%')")
+    assert history(engine_now, "product_version", "id", "title") == [(0, 1, "100%")]
+    with engine_now.begin() as connection:
+        connection.connection.cursor().execute(down)
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+PLANS = [
+    TriggerPlan("a", "a_version", ("id",), ("id",), TransactionPlan("transaction")),
+    TriggerPlan(
+        "A b",
+        "hist_a",
+        ("x", "y", "z"),
+        ("x", "y"),
+        TransactionPlan("tx", schema="log", columns=("user_id",), sequence="s", sequence_schema="log"),
+        schema="app",
+        versions_schema="log",
+        begins="tx_id",
+        ends=None,
+        operation="op",
+        unique=False,
+        on_truncate="refuse",
+    ),
+    TriggerPlan(
+        "a", "a_version", ("id",), ("id",), TransactionPlan("transaction", "s"), schema="s", versions_schema="s"
+    ),
+]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=["default", "everything", "schema"])
+def test_what_a_script_says_is_the_plan_again(plan, backend):
+    assert plan_from(plan.name, **said_of(plan)) == plan
