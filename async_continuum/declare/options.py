@@ -83,6 +83,7 @@ _INSTEAD = {
 # Named by the contract and not built yet: refused rather than ignored, because a promise that is
 # silently not kept is worse than one that is not made.
 _NOT_YET: dict[str, tuple[Any, ...]] = {
+    "append_only": (False,),
     "record_if": (None,),
     "past_default": (None, {}),
     "transaction_cls": (None,),

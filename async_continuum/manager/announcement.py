@@ -12,7 +12,7 @@ from sqlalchemy.engine import ExecutionContext
 from async_continuum.build import Blueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.triggers import require_triggers, translation
-from async_continuum.record import Context, is_anything_disabled, is_disabled, transaction_values
+from async_continuum.record import Context, is_anything_disabled, is_disabled, meta_values, transaction_values
 
 # Local to the transaction: nothing of it is left for whoever gets the connection next, from a pool or from a pooler
 # between here and the database.
@@ -82,6 +82,8 @@ class Announcement:
 
     def _values(self, connection: Connection, context: Context, asked: Asked) -> dict[str, Any]:
         told: dict[str, Any] = {}
+        # Raises where nobody stores it.
+        meta_values(context, stored=False)
         for transaction_class in self._coverage.native:
             table = transaction_class.__mapper__.local_table
             values = {**transaction_values(context, table), **asked.get(transaction_class, {})}

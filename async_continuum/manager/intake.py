@@ -35,7 +35,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
-from async_continuum.manager.triggers import Triggers
+from async_continuum.manager.triggers import Triggers, refuse_unsupported
 from async_continuum.model import Version, awaitable_versions
 from async_continuum.plugins import TransactionBuild
 from async_continuum.read import TransactionBase
@@ -117,6 +117,7 @@ class Intake:
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._coverage.models.append(model)
         self._coverage.changed()
+        refuse_unsupported(blueprint_of(model), self._coverage.plugins)
         self._untyped.extend(blueprint_of(model).histories)
         self._resolve_types()
         if not hasattr(model, "awaitable_versions"):

@@ -41,9 +41,10 @@ class Sharing:
         """
         connection, transaction_class = place
         plan = _plan(connection, transaction_class)
-        if at_last:
+        found = signed_as(connection, plan)
+        if found is None and at_last:
             self._announcement.tell(connection)
-        found = take(connection, plan) if at_last else signed_as(connection, plan)
+            found = take(connection, plan)
         if found is None:
             return ledger
         if ledger.transaction_id is None and values != self._announcement.has_told(connection, transaction_class):

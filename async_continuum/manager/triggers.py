@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, MetaData
 
+from async_continuum.build import Blueprint
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.native import (
@@ -17,6 +18,18 @@ from async_continuum.native import (
     drop_triggers,
     existing,
     installed,
+)
+from async_continuum.plugins import Plugins
+
+# What a plugin writes by these hooks, it writes with the session's own statements.
+_PLUGINS_WRITE_IN = (
+    "version_columns",
+    "deleted_value",
+    "transaction_built",
+    "transaction_rows",
+    "first_versions",
+    "versions_written",
+    "versions_removed",
 )
 
 _found: WeakKeyDictionary[Coverage, WeakSet[Engine]] = WeakKeyDictionary()
@@ -58,6 +71,27 @@ class Triggers:
             for _, history, plan in self._coverage.plans(translation(connection))
             if history.table.metadata is target
         ]
+
+
+def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
+    """Refuse to version natively what triggers cannot record in full. Raises `ImproperlyConfigured`."""
+    if not blueprint.settings.native_versioning:
+        return
+    if len(blueprint.histories) > 1:
+        raise ImproperlyConfigured(
+            "native_versioning does not record the tables of joined inheritance: say "
+            "__versioned__ = {'native_versioning': False} on the topmost class.",
+            model=blueprint.model,
+            option="native_versioning",
+        )
+    for hook in _PLUGINS_WRITE_IN:
+        for plugin in plugins.overriding(hook):
+            raise ImproperlyConfigured(
+                f"triggers do not do what {type(plugin).__name__} adds to history ({hook}): leave out the plugin or "
+                "native_versioning.",
+                model=blueprint.model,
+                option="native_versioning",
+            )
 
 
 def translation(connection: Connection) -> Mapping[str | None, str | None]:

@@ -154,13 +154,9 @@ class Watch:
         table = changed_table(statement)
         link = None if table is None else self._coverage.links.get(table)
         session = None if link is None else self._session_of(connection)
-        if (
-            link is None
-            or records(link.history, connection)
-            or session is None
-            or not self._is_flushing(session)
-            or is_disabled(None)
-        ):
+        if link is None or session is None or not self._is_flushing(session) or is_disabled(None):
+            return
+        if records(link.history, connection):
             return
         recorder = self._recorder(session)
         if recorder is not None:
