@@ -36,9 +36,8 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
 from async_continuum.manager.triggers import Triggers, refuse_unsupported
-from async_continuum.model import Version, awaitable_versions
+from async_continuum.model import TransactionBase, Version, awaitable_versions
 from async_continuum.plugins import TransactionBuild
-from async_continuum.read import TransactionBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ class Intake:
             transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
             self.transaction_classes[mapper.registry] = transaction_class
             # Known before the plugins build, so that what they have made by then is undone where one fails.
-            beside = TransactionBuild(transaction_class)
+            beside = TransactionBuild(transaction_class, self._configuration.sessions.covers)
             self._beside.append(beside)
             self._coverage.plugins.transaction_built(beside)
             self._find_user(mappers_of(mapper.registry))

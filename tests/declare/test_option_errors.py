@@ -48,9 +48,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("schema", 5, "name of a schema"),
     ("create_composite_index", True, "has no use here.*remove the option"),
     ("record_if", bool, "not available in this version"),
-    ("past_default", {"name": ""}, "not available in this version"),
+    ("past_default", ["name"], "must be a dict of values by the names of excluded columns"),
     ("append_only", True, "not available in this version"),
-    ("unrecorded", "raise", "not available in this version"),
 ]
 GLOBAL_BAD: list[tuple[str, Any, str]] = [
     ("transaction_table_name", "", "must be a name"),
