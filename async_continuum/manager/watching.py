@@ -146,7 +146,7 @@ class Watch:
 
     def _before_inside(self, connection: Connection, context: Any) -> None:
         """Prepare the statements in the CTEs of another."""
-        if not any(self._kept(cte.element) for cte in context.compiled.ctes) or context in self._inside:
+        if not any(self._kept(cte.element, connection) for cte in context.compiled.ctes) or context in self._inside:
             return
         session = self._session_of(connection)
         recorder = None if session is None else self._recorder(session)
