@@ -20,7 +20,7 @@ Place = Callable[[Column[Any]], ColumnElement[Any] | None]
 
 
 class _NotKept(Exception):
-    """A relation depends on a column that history excludes."""
+    """A relation depends on what history does not hold; says on what."""
 
 
 def relate(blueprint: Blueprint) -> None:
@@ -40,9 +40,7 @@ def relate(blueprint: Blueprint) -> None:
         try:
             version_mapper.add_property(name, _past(prop, blueprint))
         except _NotKept as reason:
-            setattr(
-                blueprint.version_class, name, Unavailable(name, f"it depends on {reason}, which history excludes.")
-            )
+            setattr(blueprint.version_class, name, Unavailable(name, f"it depends on {reason}."))
     _alias(blueprint)
 
 
@@ -92,7 +90,7 @@ def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
             arguments["primaryjoin"] = and_(arguments["primaryjoin"], alive(target.history, begins))
         ordered = to
     if prop.order_by:
-        arguments["order_by"] = [_adapted(clause, ordered, ordered) for clause in prop.order_by]
+        arguments["order_by"] = [_adapted(clause, ordered, ordered, strict=False) for clause in prop.order_by]
     if prop.collection_class is not None:
         arguments["collection_class"] = prop.collection_class
     return relationship(target.version_class if target else prop.mapper.class_, **arguments)
@@ -112,6 +110,8 @@ def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
     """Join an association's versions to those of its target, so that any loader can go over it."""
     secondary: Any = prop.secondary
     history = find_history(secondary) if isinstance(secondary, Table) else None
+    if history is None and any(isinstance(t, Table) and find_history(t) for t in visitors.iterate(secondary)):
+        raise _NotKept(f"{secondary}, which joins rows whose past it would not show")
     source: Any = secondary if history is None else history.version_table
     link = _stays(secondary) if history is None else _moved(history)
     columns = [column.label(f"link_{column.key}") for column in _kept(secondary, history, source)]
@@ -191,7 +191,7 @@ def _moved(history: TableHistory, versions: FromClause | None = None) -> Place:
         if column.table is not history.table:
             return None
         if column.key not in history.columns:
-            raise _NotKept(f"{history.table.name}.{column.name}")
+            raise _NotKept(f"{history.table.name}.{column.name}, which history excludes")
         return rows.c[column.key]
 
     return place
@@ -208,8 +208,19 @@ def _either(*places: Place) -> Place:
     return place
 
 
-def _adapted(clause: Any, local: Place, to: Place, *, foreign_to: Place | None = None, plain: bool = False) -> Any:
-    """Move a join condition into the past, side by side, with the annotations that say which side is which."""
+def _adapted(
+    clause: Any,
+    local: Place,
+    to: Place,
+    *,
+    foreign_to: Place | None = None,
+    plain: bool = False,
+    strict: bool = True,
+) -> Any:
+    """Move a join condition into the past, side by side, with the annotations that say which side is which.
+
+    What it takes from other tables would be of the present, and is refused, unless it only orders.
+    """
 
     def move(element: ClauseElement, **_: Any) -> ClauseElement | None:
         if not isinstance(element, Column):
@@ -219,9 +230,9 @@ def _adapted(clause: Any, local: Place, to: Place, *, foreign_to: Place | None =
         column: Any = element._deannotate()
         sides = (to, local) if "remote" in annotations else (local, to)
         found = _either(*sides)(column)
-        if found is None:
-            return None
-        if plain:
+        if found is None and strict:
+            raise _NotKept(f"{column}, which is of neither of its ends")
+        if found is None or plain:
             return found
         moved: Any = found
         if "remote" in annotations and foreign_to is None:
@@ -260,7 +271,9 @@ def past_targets(blueprint: Blueprint, name: str, parents: FromClause) -> Any:
             source = source.where(_alive_in(history, links, tx))
     source = source.where(_alive_in(blueprint.history, parents, tx), _alive_in(target.history, now, tx))
     if prop.order_by:
-        source = source.order_by(*(_adapted(clause, ordered, ordered, plain=True) for clause in prop.order_by))
+        source = source.order_by(
+            *(_adapted(clause, ordered, ordered, plain=True, strict=False) for clause in prop.order_by)
+        )
     return source
 
 
