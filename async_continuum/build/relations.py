@@ -23,12 +23,41 @@ class _NotKept(Exception):
     """A relation depends on what history does not hold; says on what."""
 
 
+class _ToCome:
+    """Stands on a version class for a relation that its model has got since mappers were configured.
+
+    When the model's attribute is announced, it does not know yet where it leads: what asks for it first, finds out.
+    """
+
+    def __init__(self, name: str, blueprint: Blueprint) -> None:
+        self.name = name
+        self.blueprint = blueprint
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        relate(self.blueprint)
+        return getattr(owner if instance is None else instance, self.name)
+
+
+def expect_relation(blueprint: Blueprint, name: str) -> bool:
+    """Give the version class a relation that its model is just given, its mapper being configured; say if it is one."""
+    mapper: Mapper[Any] = inspect(blueprint.model)
+    prop = mapper.get_property(name) if mapper.configured and mapper.has_property(name) else None
+    if not isinstance(prop, RelationshipProperty) or blueprint.version_class is None:
+        return False
+    if not inspect(blueprint.version_class).has_property(name):
+        setattr(blueprint.version_class, name, _ToCome(name, blueprint))
+    return True
+
+
 def relate(blueprint: Blueprint) -> None:
     """Add to the version class every relation of the model that it has not yet; mappers are being configured."""
     if blueprint.version_class is None:
         return
     mapper: Mapper[Any] = inspect(blueprint.model)
     version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    for name, value in list(vars(blueprint.version_class).items()):
+        if isinstance(value, _ToCome):
+            delattr(blueprint.version_class, name)
     _compose(blueprint)
     excluded = blueprint.settings.exclude - blueprint.settings.include
     for name, prop in mapper.relationships.items():
