@@ -19,7 +19,12 @@ from async_continuum.build.mapped import map_class, mappers_of, unmap_class
 from async_continuum.build.names import fit
 from async_continuum.build.relations import expect_relation, past_targets, relate
 from async_continuum.build.table import TableHistory, ends_of, resolve_types
-from async_continuum.build.transaction import add_user, build_transaction_class, remove_transaction_class
+from async_continuum.build.transaction import (
+    add_user,
+    build_transaction_class,
+    forget_table,
+    remove_transaction_class,
+)
 from async_continuum.build.twins import live_rows, may_have_twins
 from async_continuum.build.types import OperationType, UtcDateTime, transaction_id_type
 
@@ -46,6 +51,7 @@ __all__ = [
     "find_blueprint",
     "find_history",
     "fit",
+    "forget_table",
     "has_late_secondary",
     "history_of",
     "identity_of",

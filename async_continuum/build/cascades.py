@@ -35,16 +35,28 @@ class Cascade:
 
 def cascades(kept: Iterable[Kept]) -> Iterator[Cascade]:
     """Find every foreign key between versioned tables whose rule changes or deletes the rows that refer."""
-    children = [(each, history) for each in kept for history in each.histories]
-    parents = {history.table: history for _, history in children}
-    for child, history in children:
+    children: dict[TableHistory, Kept] = {}
+    for each in kept:
+        # The classes of a hierarchy share tables: what happens to one is recorded once, for all of them.
+        for history in each.histories:
+            children.setdefault(history, each)
+    parents = {history.table: history for history in children}
+    for history, child in children.items():
         for constraint in history.table.foreign_key_constraints:
             referred = _referred(constraint)
             parent = None if referred is None else parents.get(referred)
             on_delete, on_update = _rule(constraint.ondelete), _rule(constraint.onupdate)
             if parent is not None and (on_delete or on_update):
                 pairs = tuple((element.parent.key, element.column.key) for element in constraint.elements)
+                if _is_one_entity(history, parent, pairs):
+                    continue
                 yield Cascade(parent, child, history, pairs, on_delete, on_update)
+
+
+def _is_one_entity(child: TableHistory, parent: TableHistory, pairs: tuple[tuple[str, str], ...]) -> bool:
+    """Say whether a foreign key joins the tables of a hierarchy: their rows are recorded together."""
+    top = parent.leader or parent
+    return child.leader is top and set(pairs) == set(zip(child.key, parent.key, strict=True))
 
 
 def _referred(constraint: ForeignKeyConstraint) -> Table | None:

@@ -13,10 +13,13 @@ def mappers_of(known: registry) -> list[Mapper[Any]]:
     """List the mappers of a registry in a stable order, without the classes whose mapping has failed."""
     # Private: registry.mappers raises where one class was not mapped.
     found = [manager.mapper for manager in list(known._managers) if manager.is_mapped]
-    return sorted(found, key=lambda mapper: mapper.class_.__qualname__)
+    # A class comes after those from which it inherits.
+    return sorted(found, key=lambda mapper: (len(list(mapper.iterate_to_root())), mapper.class_.__qualname__))
 
 
-def map_class(known: registry, cls: type, table: Table, *, known_as: str | None = None, **arguments: Any) -> None:
+def map_class(
+    known: registry, cls: type, table: Table | None, *, known_as: str | None = None, **arguments: Any
+) -> None:
     """Map a class imperatively; in relationships it is found by its name, or by ``known_as`` only."""
     # The registry takes the name that the class has when it is mapped.
     name, cls.__name__ = cls.__name__, known_as or cls.__name__

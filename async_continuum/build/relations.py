@@ -53,6 +53,9 @@ def relate(blueprint: Blueprint) -> None:
     """Add to the version class every relation of the model that it has not yet; mappers are being configured."""
     if blueprint.version_class is None:
         return
+    if blueprint.above is not None:
+        # What it inherits comes to its version class from above.
+        relate(blueprint.above)
     mapper: Mapper[Any] = inspect(blueprint.model)
     version_mapper: Mapper[Any] = inspect(blueprint.version_class)
     for name, value in list(vars(blueprint.version_class).items()):
@@ -61,7 +64,7 @@ def relate(blueprint: Blueprint) -> None:
     _compose(blueprint)
     excluded = blueprint.settings.exclude - blueprint.settings.include
     for name, prop in mapper.relationships.items():
-        if version_mapper.has_property(name) or isinstance(vars(blueprint.version_class).get(name), Unavailable):
+        if version_mapper.has_property(name) or _is_unavailable(name, blueprint.version_class):
             continue
         if name in excluded:
             setattr(blueprint.version_class, name, Unavailable(name, "the option 'exclude' names it."))
@@ -71,6 +74,10 @@ def relate(blueprint: Blueprint) -> None:
         except _NotKept as reason:
             setattr(blueprint.version_class, name, Unavailable(name, f"it depends on {reason}."))
     _alias(blueprint)
+
+
+def _is_unavailable(name: str, version_class: type) -> bool:
+    return any(isinstance(vars(each).get(name), Unavailable) for each in version_class.__mro__)
 
 
 def _compose(blueprint: Blueprint) -> None:
@@ -98,11 +105,11 @@ def _alias(blueprint: Blueprint) -> None:
 
 
 def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
-    local = _moved(blueprint.history)
+    local = _moved(*blueprint.histories)
     target = find_blueprint(prop.mapper.class_)
     target = None if target is None or target.version_class is None else target
     begins = blueprint.history.version_table.c[blueprint.begins]
-    to = _moved(target.history) if target else _stays(prop.mapper.local_table)
+    to = _moved(*target.histories) if target else _stays(prop.mapper)
     arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist, "comparator_factory": Compared}
     if prop.secondary is not None:
         links = _links(prop, target)
@@ -149,29 +156,31 @@ def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
         columns += _lifetime("link", history, source)
         lifetimes.append("link")
     if target is not None:
-        versions = target.history.version_table.alias("target")
-        joined = source.join(versions, _adapted(prop.secondaryjoin, link, _moved(target.history, versions), plain=True))
+        # The table of the target that the links refer to; a version in one of a hierarchy has one in each.
+        linked = _linked(prop, target)
+        versions = linked.version_table.alias("target")
+        joined = source.join(versions, _adapted(prop.secondaryjoin, link, _moved(linked, rows=versions), plain=True))
         # A coercion, because with_parent() would take a column that descends from the target's for the target's own.
-        keyed = [(name, versions.c[name]) for name in target.history.key]
+        keyed = [(name, versions.c[name]) for name in linked.key]
         columns += [type_coerce(column, column.type).label(f"target_{name}") for name, column in keyed]
-        columns += _lifetime("target", target.history, versions)
+        columns += _lifetime("target", linked, versions)
         lifetimes.append("target")
     wanted = []
     if history is not None:
         wanted.append(source.c[history.operation] != Operation.DELETE)
     if target is not None:
-        wanted.append(versions.c[target.history.operation] != Operation.DELETE)
+        wanted.append(versions.c[linked.operation] != Operation.DELETE)
     rows = select(*columns).select_from(joined).where(*wanted).subquery()
 
     def moved(column: Column[Any]) -> ColumnElement[Any] | None:
         return rows.c.get(f"link_{column.key}") if column.table is secondary else None
 
     if target is None:
-        to_target = _adapted(prop.secondaryjoin, moved, _stays(prop.mapper.local_table), foreign_to=moved)
+        to_target = _adapted(prop.secondaryjoin, moved, _stays(prop.mapper), foreign_to=moved)
     else:
-        now = target.history.version_table
-        pairs = [foreign(rows.c[f"target_{name}"]) == now.c[name] for name in target.history.key]
-        to_target = and_(*pairs, foreign(rows.c["target_begins"]) == now.c[target.history.begins])
+        now = linked.version_table
+        pairs = [foreign(rows.c[f"target_{name}"]) == now.c[name] for name in linked.key]
+        to_target = and_(*pairs, foreign(rows.c["target_begins"]) == now.c[linked.begins])
     return _Links(rows, moved, to_target, lifetimes)
 
 
@@ -213,21 +222,28 @@ def _said_to_be_remote(ends: ColumnElement[Any], versions: FromClause) -> Column
     return said
 
 
-def _moved(history: TableHistory, versions: FromClause | None = None) -> Place:
-    rows = history.version_table if versions is None else versions
+def _linked(prop: RelationshipProperty[Any], target: Blueprint) -> TableHistory:
+    named = {element.table for element in visitors.iterate(prop.secondaryjoin) if isinstance(element, Column)}
+    return next((history for history in target.histories if history.table in named), target.history)
+
+
+def _moved(*histories: TableHistory, rows: FromClause | None = None) -> Place:
+    by_table = {history.table: history for history in histories}
 
     def place(column: Column[Any]) -> ColumnElement[Any] | None:
-        if column.table is not history.table:
+        history = by_table.get(column.table)
+        if history is None:
             return None
         if column.key not in history.columns:
             raise _NotKept(f"{history.table.name}.{column.name}, which history excludes")
-        return rows.c[column.key]
+        return (history.version_table if rows is None else rows).c[column.key]
 
     return place
 
 
-def _stays(table: FromClause) -> Place:
-    return lambda column: column if column.table is table else None
+def _stays(target: FromClause | Mapper[Any]) -> Place:
+    tables = set(target.tables) if isinstance(target, Mapper) else {target}
+    return lambda column: column if column.table in tables else None
 
 
 def _either(*places: Place) -> Place:
@@ -282,20 +298,21 @@ def past_targets(blueprint: Blueprint, name: str, parents: FromClause) -> Any:
     prop = mapper.relationships[name]
     target = blueprint_of(prop.mapper.class_)
     tx: Any = bindparam("moment", type_=blueprint.history.version_table.c[blueprint.begins].type)
-    now = target.history.version_table
-    local, to = _moved(blueprint.history, parents), _moved(target.history)
+    now: Any = target.history.version_table
+    above, local = _whole(blueprint, parents)
+    to = _moved(*target.histories)
     source = select(*blueprint.history.key_of(parents), target.version_class)
     ordered = to
     if prop.secondary is None:
-        source = source.join_from(parents, now, _adapted(prop.primaryjoin, local, to, plain=True))
+        source = source.join_from(above, target.version_class, _adapted(prop.primaryjoin, local, to, plain=True))
     else:
         secondary: Any = prop.secondary
         history = find_history(secondary)
         links: Any = secondary if history is None else history.version_table.alias("links")
-        link = _stays(secondary) if history is None else _moved(history, links)
+        link = _stays(secondary) if history is None else _moved(history, rows=links)
         ordered = _either(to, link)
-        source = source.join_from(parents, links, _adapted(prop.primaryjoin, local, link, plain=True))
-        source = source.join(now, _adapted(prop.secondaryjoin, link, to, plain=True))
+        source = source.join_from(above, links, _adapted(prop.primaryjoin, local, link, plain=True))
+        source = source.join(target.version_class, _adapted(prop.secondaryjoin, link, to, plain=True))
         if history is not None:
             source = source.where(_alive_in(history, links, tx))
     source = source.where(_alive_in(blueprint.history, parents, tx), _alive_in(target.history, now, tx))
@@ -304,6 +321,17 @@ def past_targets(blueprint: Blueprint, name: str, parents: FromClause) -> Any:
             *(_adapted(clause, ordered, ordered, plain=True, strict=False) for clause in prop.order_by)
         )
     return source
+
+
+def _whole(blueprint: Blueprint, top: FromClause) -> tuple[FromClause, Place]:
+    """Join the version tables of a class to an alias of the topmost one."""
+    whole, places = top, [_moved(blueprint.history, rows=top)]
+    for below in blueprint.histories[1:]:
+        rows = below.version_table.alias(f"parent_{len(places)}")
+        same = [a == b for a, b in zip(below.key_of(rows), blueprint.history.key_of(top), strict=True)]
+        whole = whole.join(rows, and_(*same, rows.c[below.begins] == top.c[blueprint.history.begins]))
+        places.append(_moved(below, rows=rows))
+    return whole, _either(*places)
 
 
 def _alive_in(history: TableHistory, versions: FromClause, at: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy import Column, Index, MetaData, Table, select
@@ -16,9 +16,12 @@ from async_continuum.declare import NOTHING, AddedColumn, Extras, Settings, Stra
 from async_continuum.errors import ImproperlyConfigured
 
 
-@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class TableHistory:
-    """How one table maps to its version table. Lives as long as the model's blueprint."""
+    """How one table maps to its version table. Lives as long as the model's blueprint.
+
+    The classes of a hierarchy share it: what is declared later is taken into it, so that all of them see it.
+    """
 
     table: Table
     version_table: Table
@@ -35,6 +38,16 @@ class TableHistory:
     """Whether this is an association table, whose rows are known by what they link."""
     statements: dict[Any, Any] = field(default_factory=dict)
     """What later steps have compiled for this table, kept here so that it goes with the table."""
+    decided: set[str] = field(default_factory=set)
+    """Columns of the table that a class has decided on, kept or not."""
+    shared: bool = False
+    """Whether rows of several classes are in the table."""
+    names_class: str | None = None
+    """The column by which its rows say of which class they are."""
+    leader: TableHistory | None = None
+    """The history of the topmost table under joined inheritance, whose versions these follow: same keys, same ids."""
+    followers: list[TableHistory] = field(default_factory=list)
+    """The histories of all tables below this one."""
 
     @property
     def key_types(self) -> list[TypeEngine[Any]]:
@@ -92,19 +105,22 @@ def build_table(
         extras=settings.extras,
     )
     _add_indexes(history)
-    return _with_added(history, model=model)
+    _add_extras(history, model=model)
+    return history
 
 
-def extend_table(history: TableHistory, columns: Sequence[Column[Any]], *, model: type) -> TableHistory:
+def extend_table(history: TableHistory, columns: Sequence[Column[Any]], *, model: type) -> None:
     """Take into the version table the columns that were added to the table since it was built."""
     for column in columns:
-        if column.key not in history.version_table.c:
-            history.version_table.append_column(_version_column(column, is_key=False))
-    extended = replace(history, columns=tuple(column.key for column in columns), statements={})
-    return _with_added(extended, model=model)
+        history.version_table.append_column(_version_column(column, is_key=False))
+    history.columns += tuple(column.key for column in columns)
+    for each in (history, history.leader):
+        if each is not None:
+            each.statements.clear()
+    _add_extras(history, model=model)
 
 
-def _with_added(history: TableHistory, *, model: type) -> TableHistory:
+def _add_extras(history: TableHistory, *, model: type) -> None:
     """Append what plugins add, but what is there already."""
     added = tuple(history.extras.version_columns(history))
     known = {each.column.key for each in history.added}
@@ -118,7 +134,24 @@ def _with_added(history: TableHistory, *, model: type) -> TableHistory:
                 option="plugins",
             )
         history.version_table.append_column(each.column)
-    return replace(history, added=added) if added else history
+    history.added = added
+
+
+def follow(history: TableHistory, leader: TableHistory) -> None:
+    """Let the versions of a joined table follow those of the topmost one."""
+    history.leader = leader
+    leader.followers.append(history)
+    leader.shared = True
+    leader.statements.clear()
+
+
+def past_column(column: Any, histories: Sequence[TableHistory]) -> Column[Any] | None:
+    """Give the column of a version table that holds a model's column; None where history does not hold it."""
+    table = getattr(column, "table", None)
+    for history in histories:
+        if history.table is table:
+            return history.version_table.c[column.key] if column.key in history.columns else None
+    return None
 
 
 def resolve_types(history: TableHistory) -> bool:
@@ -162,7 +195,7 @@ def _own_columns(settings: Settings) -> list[Column[Any]]:
     return [begins, ends, operation] if settings.strategy == "validity" else [begins, operation]
 
 
-def refuse_clash(columns: Sequence[Column[Any]], attributes: Sequence[str], settings: Settings, *, model: type) -> None:
+def refuse_clash(columns: Iterable[Column[Any]], attributes: Iterable[str], settings: Settings, *, model: type) -> None:
     """Refuse a column or an attribute of the model's own that is called like one of a version's."""
     names = [*attributes, *(name for column in columns for name in (column.name, column.key))]
     taken = {name.lower(): name for name in names}

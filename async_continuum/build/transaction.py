@@ -56,13 +56,19 @@ def build_transaction_class(mapper: Mapper[Any], base: type, settings: Settings)
 
 def remove_transaction_class(transaction_class: Any) -> None:
     """Take a transaction class out of its registry, and its table out of the metadata."""
-    table = transaction_class.__table__
-    table.metadata.remove(table)
-    # Private: a metadata has no public way to forget a sequence, and create_all would make it.
-    sequence = table.c.id.default
-    table.metadata._sequences.pop(sequence._key, None)
-    getattr(table.metadata, "_objects", set()).discard(sequence)
+    forget_table(transaction_class.__table__)
     unmap_class(transaction_class, known_as=_KNOWN_AS)
+
+
+def forget_table(table: Table) -> None:
+    """Take a table out of its metadata, and the sequences of its columns; what is stored stays."""
+    table.metadata.remove(table)
+    for column in table.c:
+        if isinstance(column.default, Sequence):
+            # Private: a metadata has no public way to forget a sequence, and create_all would make it.
+            table.metadata._sequences.pop(column.default._key, None)
+            objects: set[Any] = getattr(table.metadata, "_objects", set())
+            objects.discard(column.default)
 
 
 def add_user(transaction_class: Any, user: Mapper[Any]) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, and_
+from sqlalchemy import Column, and_, inspect
 from sqlalchemy.ext.associationproxy import AssociationProxy
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty, column_property, foreign, relationship, synonym
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.expression import SelectBase
 
+from async_continuum.build.inheritance import inheritance_of, polymorphism_of
 from async_continuum.build.mapped import map_class, publish
-from async_continuum.build.table import TableHistory, ends_of
-from async_continuum.declare import Settings
+from async_continuum.build.table import TableHistory, ends_of, past_column
+from async_continuum.declare import Settings, attribute_of
 
 
 class Unavailable:
@@ -28,19 +30,43 @@ class Unavailable:
         raise AttributeError(f"{owner.__name__}.{self.name} is not available: {self.reason}")
 
 
-def attributes_of(mapper: Mapper[Any], history: TableHistory) -> dict[str, str]:
-    """Map each attribute that history holds to the key of its column, without configuring mappers."""
-    kept = set(history.columns)
+Attributes = dict[str, tuple[Column[Any], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What was built of the class that a class inherits its rows from. Lives while a version class is built."""
+
+    mapper: Mapper[Any]
+    histories: Sequence[TableHistory]
+    version_class: type
+
+
+def attributes_of(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> Attributes:
+    """Map each attribute that history holds to its columns in the version tables, without configuring mappers.
+
+    One that names a column in several tables of a hierarchy, as the key does, has several.
+    """
     found = {}
     for column in mapper.columns:
-        # A column_property's expression is no column of the table.
-        if getattr(column, "table", None) is history.table and column.key in kept:
-            found[mapper.get_property_by_column(column).key] = column.key
+        name = attribute_of(mapper, column)
+        if name is not None:
+            # A column_property's expression is no column of a table.
+            past = (past_column(each, histories) for each in mapper.get_property_by_column(column).columns)
+            columns = tuple(each for each in past if each is not None)
+            if columns:
+                found[name] = columns
     return found
 
 
 def build_version_class(
-    mapper: Mapper[Any], history: TableHistory, settings: Settings, *, base: type, transaction_class: Any
+    mapper: Mapper[Any],
+    histories: Sequence[TableHistory],
+    settings: Settings,
+    *,
+    base: type,
+    transaction_class: Any,
+    above: Above | None,
 ) -> type:
     """Map a class called ``<Model>Version`` to the version table, in the model's registry.
 
@@ -50,9 +76,10 @@ def build_version_class(
     name = f"{model.__name__}Version"
     if settings.use_module_name:
         name = model.__module__.title().replace(".", "") + name
+    parent = base if above is None else above.version_class
     version_class = type(
         name,
-        (*settings.base_classes, base),
+        (*(each for each in settings.base_classes if not issubclass(parent, each)), parent),
         {
             "__module__": model.__module__,
             "__qualname__": f"{model.__qualname__.rpartition('.')[0]}.{name}".lstrip("."),
@@ -60,43 +87,61 @@ def build_version_class(
             **dict(_hybrids(model)),
         },
     )
-    attributes = attributes_of(mapper, history)
-    properties: dict[str, Any] = {name: history.version_table.c[key] for name, key in attributes.items()}
-    properties |= added_properties(history, attributes)
-    properties |= _own_properties(history, settings)
-    properties |= _relations(mapper, history, transaction_class, taken=set(mapper.all_orm_descriptors.keys()))
-    derived = _derived(mapper, history, attributes)
-    properties |= {name: prop for name, prop in derived.items() if not isinstance(prop, Unavailable)}
-    for attribute, prop in derived.items():
+    properties = _properties(mapper, histories, settings, above, transaction_class)
+    for attribute, prop in list(properties.items()):
         if isinstance(prop, Unavailable):
-            setattr(version_class, attribute, prop)
+            setattr(version_class, attribute, properties.pop(attribute))
+    arguments: dict[str, Any] = polymorphism_of(mapper, histories)
+    table: Any = histories[-1].version_table
+    if above is not None:
+        arguments |= inheritance_of(above.version_class, above.histories[-1], histories[-1])
+        table = None if above.histories[-1] is histories[-1] else table
     map_class(
         mapper.registry,
         version_class,
-        history.version_table,
+        table,
         properties=properties,
-        exclude_properties=[column.key for column in _unmapped(history, properties)],
+        exclude_properties=_unmapped(histories, properties, above),
+        **arguments,
     )
     publish(version_class, path=f"{model.__qualname__}.__blueprint__.version_class")
     return version_class
 
 
-def added_properties(history: TableHistory, attributes: dict[str, str]) -> dict[str, Column[Any]]:
-    """Name the attributes of what plugins have added: after the attribute that a column is about, where it is."""
-    names = {key: name for name, key in attributes.items()}
-    found: dict[str, Column[Any]] = {}
-    for each in history.added:
-        key = each.column.key
-        if each.beside is not None:
-            key = names.get(each.beside, each.beside) + key.removeprefix(each.beside)
-        found[key] = history.version_table.c[each.column.key]
-    return found
+def add_missing(version_class: Any, mapper: Mapper[Any], histories: Sequence[TableHistory]) -> None:
+    """Give a version class the columns that its model has got since both were declared."""
+    version_mapper: Mapper[Any] = version_class.__mapper__
+    # What a class above has got comes down by itself.
+    own = {n: c for n, c in attributes_of(mapper, histories).items() if mapper.get_property(n).parent is mapper}
+    for name, each in {**{n: _mapped(c) for n, c in own.items()}, **added_properties(histories, own)}.items():
+        if not version_mapper.has_property(name):
+            version_mapper.add_property(name, each)
 
 
-def add_derived(version_class: Any, mapper: Mapper[Any], history: TableHistory) -> None:
+def added_properties(histories: Sequence[TableHistory], attributes: Attributes) -> dict[str, Any]:
+    """Name the attributes of what plugins have added: after the attribute that a column is about, where it is.
+
+    Of a column that is about another one only with that one's attribute, which is among ``attributes``.
+    """
+    names = {column: name for name, columns in attributes.items() for column in columns}
+    found: dict[str, list[Column[Any]]] = {}
+    for history in reversed(histories):
+        versions = history.version_table
+        for each in history.added:
+            key = each.column.key
+            if each.beside is not None:
+                about = names.get(versions.c[each.beside])
+                if about is None:
+                    continue
+                key = about + key.removeprefix(each.beside)
+            found.setdefault(key, []).append(versions.c[each.column.key])
+    return {name: _mapped(columns) for name, columns in found.items()}
+
+
+def add_derived(version_class: Any, mapper: Mapper[Any], histories: Sequence[TableHistory]) -> None:
     """Give a version class what has been derived on its model since both were declared."""
     version_mapper: Mapper[Any] = version_class.__mapper__
-    for name, prop in _derived(mapper, history, attributes_of(mapper, history)).items():
+    for name, prop in _derived(mapper, histories).items():
         if isinstance(prop, Unavailable):
             setattr(version_class, name, prop)
         elif not version_mapper.has_property(name):
@@ -110,6 +155,35 @@ def _hybrids(model: type) -> Iterator[tuple[str, Any]]:
                 yield name, value
 
 
+def _properties(
+    mapper: Mapper[Any],
+    histories: Sequence[TableHistory],
+    settings: Settings,
+    above: Above | None,
+    transaction_class: Any,
+) -> dict[str, Any]:
+    inherited = {} if above is None else attributes_of(above.mapper, above.histories)
+    attributes = attributes_of(mapper, histories)
+    own = {name: columns for name, columns in attributes.items() if inherited.get(name) != columns}
+    properties: dict[str, Any] = {name: _mapped(columns) for name, columns in own.items()}
+    properties |= added_properties(histories, own)
+    relations: dict[str, Any] = {}
+    if above is None:
+        properties |= _own_properties(histories[0], settings)
+        relations["transaction"] = _transaction(histories[0], transaction_class)
+    elif above.histories[-1] is not histories[-1]:
+        properties[settings.transaction_column_name] = _mapped([h.version_table.c[h.begins] for h in histories[::-1]])
+    relations["version_parent"] = _parent(mapper, histories[0])
+    # A model attribute of the same name holds data, and data wins.
+    taken = set(mapper.all_orm_descriptors.keys())
+    free = {name: each for name, each in relations.items() if name not in taken}
+    return properties | free | _derived(mapper, histories)
+
+
+def _mapped(columns: Sequence[Column[Any]]) -> Any:
+    return columns[0] if len(columns) == 1 else column_property(*columns)
+
+
 def _own_properties(history: TableHistory, settings: Settings) -> dict[str, Any]:
     versions = history.version_table
     ends = versions.c[history.ends] if history.ends is not None else column_property(ends_of(history, versions))
@@ -120,48 +194,55 @@ def _own_properties(history: TableHistory, settings: Settings) -> dict[str, Any]
     }
 
 
-def _relations(
-    mapper: Mapper[Any], history: TableHistory, transaction_class: Any, *, taken: set[str]
-) -> dict[str, Any]:
+def _parent(mapper: Mapper[Any], history: TableHistory) -> Any:
     versions = history.version_table
     same = [foreign(a) == b for a, b in zip(history.key_of(versions), history.key_of(history.table), strict=True)]
-    begins = foreign(versions.c[history.begins]) == transaction_class.__table__.c.id
-    relations = {
-        "transaction": relationship(transaction_class, primaryjoin=begins, viewonly=True, uselist=False),
-        "version_parent": relationship(mapper.class_, primaryjoin=and_(*same), viewonly=True, uselist=False),
-    }
-    # A model attribute of the same name holds data, and data wins.
-    return {name: relation for name, relation in relations.items() if name not in taken}
+    return relationship(mapper.class_, primaryjoin=and_(*same), viewonly=True, uselist=False)
 
 
-def _derived(mapper: Mapper[Any], history: TableHistory, attributes: dict[str, str]) -> dict[str, Any]:
+def _transaction(history: TableHistory, transaction_class: Any) -> Any:
+    begins = foreign(history.version_table.c[history.begins]) == transaction_class.__table__.c.id
+    return relationship(transaction_class, primaryjoin=begins, viewonly=True, uselist=False)
+
+
+def _derived(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> dict[str, Any]:
+    attributes = attributes_of(mapper, histories)
     derived: dict[str, Any] = {}
     for name in mapper.all_orm_descriptors.keys():  # noqa: SIM118 - it is no dict
         prop = mapper.get_property(name) if mapper.has_property(name) else None
+        if prop is None or prop.parent is not mapper:
+            continue
         if isinstance(prop, SynonymProperty):
             if prop.name in attributes:
                 derived[name] = synonym(prop.name)
         elif isinstance(prop, ColumnProperty) and name not in attributes and not isinstance(prop.columns[0], Column):
-            derived[name] = _past_expression(name, prop, history)
+            derived[name] = _past_expression(name, prop, histories)
     return derived
 
 
-def _past_expression(name: str, prop: ColumnProperty[Any], history: TableHistory) -> Any:
+def _past_expression(name: str, prop: ColumnProperty[Any], histories: Sequence[TableHistory]) -> Any:
     expression = prop.columns[0]
+    tables = {history.table for history in histories}
     for element in visitors.iterate(expression):
         if isinstance(element, SelectBase):
             return Unavailable(name, "it is computed over other rows, whose past it would not show.")
-        if isinstance(element, Column) and element.table is history.table and element.key not in history.columns:
+        if isinstance(element, Column) and element.table in tables and past_column(element, histories) is None:
             return Unavailable(name, f"it is computed from {element.key!r}, which history excludes.")
 
     def past(element: ClauseElement, **_: Any) -> ClauseElement | None:
-        if isinstance(element, Column) and element.table is history.table:
-            return history.version_table.c[element.key]
-        return None
+        return past_column(element, histories) if isinstance(element, Column) else None
 
     return column_property(visitors.replacement_traverse(expression, {}, past))
 
 
-def _unmapped(history: TableHistory, properties: dict[str, Any]) -> list[Column[Any]]:
-    mapped = {prop for prop in properties.values() if isinstance(prop, Column)}
-    return [column for column in history.version_table.c if column not in mapped]
+def _unmapped(histories: Sequence[TableHistory], properties: dict[str, Any], above: Above | None) -> list[Column[Any]]:
+    mapped: set[Any] = set()
+    for prop in properties.values():
+        mapped |= {prop} if isinstance(prop, Column) else set(getattr(prop, "columns", ()))
+    inherited: Any = None if above is None else inspect(above.version_class)
+    return [
+        column
+        for history in histories
+        for column in history.version_table.c
+        if column not in mapped and (inherited is None or attribute_of(inherited, column) is None)
+    ]

@@ -1,7 +1,8 @@
 """Declared: "keep the history of this model": its options, and what its mapper says about itself."""
 
 from async_continuum.declare.extras import COMPANIONS, NOTHING, AddedColumn, Companion, Extras
-from async_continuum.declare.mapping import declared_options, kept_columns, key_columns, versioned_table
+from async_continuum.declare.lineage import attribute_of, key_columns, lineage, parent_of, versioned_table
+from async_continuum.declare.mapping import declared_options, kept_columns, refuse_inherited, settings_of
 from async_continuum.declare.options import GlobalOptions, Options, Settings, Strategy, read_options
 
 __all__ = [
@@ -14,9 +15,14 @@ __all__ = [
     "Options",
     "Settings",
     "Strategy",
+    "attribute_of",
     "declared_options",
     "kept_columns",
     "key_columns",
+    "lineage",
+    "parent_of",
     "read_options",
+    "refuse_inherited",
+    "settings_of",
     "versioned_table",
 ]

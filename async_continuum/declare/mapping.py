@@ -1,13 +1,16 @@
-"""Ask a mapper what of its class is to be kept: its table, its columns, its key."""
+"""Ask a mapper what of its class is to be kept: which columns, and under which names they may be left out."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper
 
-from async_continuum.declare.options import Settings, nearest
+from async_continuum.declare.lineage import attribute_of, lineage, parent_of, versioned_table
+from async_continuum.declare.options import Settings, nearest, read_options
 from async_continuum.errors import ImproperlyConfigured
 
 
@@ -16,36 +19,83 @@ def declared_options(model: type) -> Any | None:
     return getattr(model, "__versioned__", None)
 
 
-def versioned_table(mapper: Mapper[Any]) -> Table:
-    """Give the one table of a plainly mapped class.
+def settings_of(mapper: Mapper[Any], defaults: Settings) -> Settings:
+    """Resolve the options of a class: its own over those of the class from which it inherits its rows.
 
-    Raises `ImproperlyConfigured` for a mapping that cannot be recorded, with the reason.
+    Raises `ImproperlyConfigured`.
     """
-    model = mapper.class_
-    if mapper.inherits is not None:
-        raise ImproperlyConfigured("mapped inheritance is not versioned by this version of the package.", model=model)
-    if not isinstance(mapper.local_table, Table):
-        raise ImproperlyConfigured(
-            f"it is mapped to {mapper.local_table.description}, which is no table: only tables keep a history.",
-            model=model,
-        )
-    if any(column.table is not mapper.local_table for column in mapper.primary_key):
-        raise ImproperlyConfigured("its primary key is not of its own table.", model=model)
-    return mapper.local_table
+    parent = parent_of(mapper)
+    if parent is not None and declared_options(parent.class_) is not None:
+        above = settings_of(parent, defaults)
+        # That the class above keeps no history, or that it does, says nothing of this one.
+        defaults = replace(above, versioning=defaults.versioning)
+    declared = declared_options(mapper.class_)
+    return read_options({} if declared is None else declared, defaults=defaults, model=mapper.class_)
 
 
-def key_columns(mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
-    """List the columns that identify an entity, in the order of its identity."""
-    return tuple(column for column in mapper.primary_key if isinstance(column, Column))
+def kept_columns(
+    mapper: Mapper[Any], settings: Settings, *, decided: Collection[str] = frozenset()
+) -> tuple[Column[Any], ...]:
+    """List the columns of a class's own table that history holds: all but those excluded, in the table's order.
 
-
-def kept_columns(mapper: Mapper[Any], settings: Settings) -> tuple[Column[Any], ...]:
-    """List the columns of the table that history holds: all but those excluded, in the table's order."""
+    Those that are ``decided`` already, and those that a class below maps and this one does not, are left out.
+    """
     table = versioned_table(mapper)
-    # Mapper.columns, unlike column_attrs, does not configure mappers, for which it is too early here.
-    attributes = {column: name for name, column in mapper.columns.items()}
-    names = {name for column in table.c for name in (column.name, column.key, attributes.get(column, column.key))}
+    _refuse_unknown(mapper, settings)
     excluded = settings.exclude - settings.include
+    kept = []
+    for column in table.c:
+        if column.key in decided or _belongs_below(column, mapper):
+            continue
+        if excluded.isdisjoint(_names(mapper, column)):
+            kept.append(column)
+            continue
+        if column in lineage(mapper)[0].primary_key:
+            raise ImproperlyConfigured(
+                f"option 'exclude' names {column.name!r}, which is of the primary key: a version needs its key.",
+                model=mapper.class_,
+                option="exclude",
+            )
+    return tuple(kept)
+
+
+def refuse_inherited(mapper: Mapper[Any], kept: Collection[Column[Any]]) -> None:
+    """Refuse a class that excludes a column which the class above it keeps: they share its version table.
+
+    ``kept`` are the columns that the classes above keep. Raises `ImproperlyConfigured`.
+    """
+    declared = mapper.class_.__dict__.get("__versioned__") or {}
+    given = set(declared.get("exclude", ())) - set(declared.get("include", ()))
+    if not given:
+        return
+    inherited = set(kept)
+    table = versioned_table(mapper)
+    own = {name for column in table.c if column not in inherited for name in _names(mapper, column)}
+    for column in kept:
+        for name in sorted((given & _names(mapper, column)) - own):
+            raise ImproperlyConfigured(
+                f"option 'exclude' names {name!r}, which is inherited, and kept by the class above: exclude it there.",
+                model=mapper.class_,
+                option="exclude",
+            )
+
+
+def _names(mapper: Mapper[Any], column: Column[Any]) -> set[str]:
+    """List what an option may call a column: its name, its key, its attribute."""
+    return {column.name, column.key, attribute_of(mapper, column) or column.key}
+
+
+def _belongs_below(column: Column[Any], mapper: Mapper[Any]) -> bool:
+    """Say whether only a class below maps a column: under single table inheritance it decides on it."""
+    if attribute_of(mapper, column) is not None:
+        return False
+    below = (each for each in mapper.self_and_descendants if each is not mapper)
+    return any(each.local_table is mapper.local_table and attribute_of(each, column) is not None for each in below)
+
+
+def _refuse_unknown(mapper: Mapper[Any], settings: Settings) -> None:
+    tables: list[Any] = [each.local_table for each in lineage(mapper) if isinstance(each.local_table, Table)]
+    names = {name for table in tables for column in table.c for name in _names(mapper, column)}
     # A column that is excluded everywhere need not be everywhere.
     own = declared_options(mapper.class_) or {}
     for option in ("exclude", "include"):
@@ -56,14 +106,3 @@ def kept_columns(mapper: Mapper[Any], settings: Settings) -> tuple[Column[Any], 
                     model=mapper.class_,
                     option=option,
                 )
-    kept = []
-    for column in table.c:
-        if excluded.isdisjoint({column.name, column.key, attributes.get(column, column.key)}):
-            kept.append(column)
-        elif column in mapper.primary_key:
-            raise ImproperlyConfigured(
-                f"option 'exclude' names {column.name!r}, which is of the primary key: a version needs its key.",
-                model=mapper.class_,
-                option="exclude",
-            )
-    return tuple(kept)

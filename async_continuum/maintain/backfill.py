@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, insert, literal_column, null, select, update
+from sqlalchemy import Connection, Insert, and_, exists, insert, literal_column, null, select, type_coerce, update
+from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import keys_for
@@ -53,4 +54,25 @@ def backfill_table(connection: Connection, history: TableHistory, transaction_id
         made = connection.execute(statement).rowcount
         total += made
         if made < batch:
-            return total
+            break
+    for below in history.followers:
+        connection.execute(_rest(pieces_of(connection, below), history))
+    return total
+
+
+def _rest(p: Pieces, leader: TableHistory) -> Insert:
+    """Give the rows of a table below, under joined inheritance, the version that the topmost table's row has open."""
+    versions, live = p.history.version_table, p.history.table
+    led, later = leader.version_table.alias("led"), leader.version_table.alias("later")
+    begins = led.c[leader.begins]
+    same = [a == b for a, b in zip(leader.key_of(led), p.history.key_of(live), strict=True)]
+    following = [a == b for a, b in zip(leader.key_of(later), leader.key_of(led), strict=True)]
+    after = select(null()).select_from(later).where(*following, later.c[leader.begins] > begins)
+    has = select(null()).select_from(versions).where(p.same(versions, live), p.begins(versions) == begins)
+    copied = p.copy(begins, type_coerce(led.c[leader.operation], NullType())).join_from(live, led, and_(*same))
+    copied = copied.where(
+        ~exists(after.correlate(led)),
+        led.c[leader.operation] != Operation.DELETE,
+        ~exists(has.correlate(live, led)),
+    )
+    return insert(versions).from_select(p.target, copied, include_defaults=False)

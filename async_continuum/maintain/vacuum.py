@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, and_, delete, exists, func, not_, null
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import TableHistory
+from async_continuum.dialects import differs
 from async_continuum.maintain.backfill import pieces_of
 from async_continuum.operation import Operation
 from async_continuum.write import Pieces
@@ -19,15 +20,28 @@ def vacuum_table(
 ) -> int:
     """Delete every UPDATE version stored exactly as its predecessor, and join the ends; returns how many.
 
+    Under joined inheritance ``history`` is that of the topmost table, and a version is one in every table of its class.
     Their transactions go with them where they changed nothing else, in any of ``histories``.
     """
     p = pieces_of(connection, history)
     versions = history.version_table
     connection.execute(_emptied(p, transactions, histories))
     removed = connection.execute(delete(versions).where(_repeats(p))).rowcount
-    if removed and history.ends is not None:
-        connection.execute(_rejoin(history))
+    if removed:
+        for below in history.followers:
+            connection.execute(_left_alone(history, below))
+        for each in (history, *history.followers):
+            if each.ends is not None:
+                connection.execute(_rejoin(each))
     return removed
+
+
+def _left_alone(leader: TableHistory, below: TableHistory) -> Any:
+    """Take out of a table below, under joined inheritance, what the topmost table has no version of any more."""
+    versions, above = below.version_table, leader.version_table
+    same = [a == b for a, b in zip(leader.key_of(above), below.key_of(versions), strict=True)]
+    led = select(null()).select_from(above).where(*same, above.c[leader.begins] == versions.c[below.begins])
+    return delete(versions).where(~exists(led.correlate(versions)))
 
 
 def _repeats(p: Pieces) -> ColumnElement[bool]:
@@ -47,10 +61,22 @@ def _repeats(p: Pieces) -> ColumnElement[bool]:
             p.begins(before) == newest,
             before.c[history.operation] != Operation.DELETE,
             not_(p.differs(before, versions)),
+            *(_rest_repeats(p, below, before) for below in history.followers),
         )
         .correlate(versions)
     )
     return and_(versions.c[history.operation] == Operation.UPDATE, repeats)
+
+
+def _rest_repeats(p: Pieces, below: TableHistory, before: Any) -> ColumnElement[bool]:
+    versions = p.history.version_table
+    now, then = below.version_table.alias("now"), below.version_table.alias("then")
+    here = [a == b for a, b in zip(below.key_of(now), p.history.key_of(versions), strict=True)]
+    same = [a == b for a, b in zip(below.key_of(then), below.key_of(now), strict=True)]
+    differing = differs([(now.c[name], then.c[name]) for name in below.columns], p.dialect)
+    held = select(null()).select_from(then).where(*same, then.c[below.begins] == p.begins(before), not_(differing))
+    changed = select(null()).select_from(now).where(*here, now.c[below.begins] == p.begins(versions))
+    return ~exists(changed.where(~exists(held.correlate(now, before))).correlate(versions, before))
 
 
 def _emptied(p: Pieces, transactions: Table, histories: Sequence[TableHistory]) -> Any:
@@ -60,7 +86,7 @@ def _emptied(p: Pieces, transactions: Table, histories: Sequence[TableHistory]) 
     nothing_else = [
         ~exists(select(null()).select_from(h.version_table).where(h.version_table.c[h.begins] == transactions.c.id))
         for h in histories
-        if h is not p.history
+        if h is not p.history and h.leader is not p.history
     ]
     repeated = select(p.begins(versions)).where(_repeats(p))
     return delete(transactions).where(transactions.c.id.in_(repeated), only_repeats, *nothing_else)

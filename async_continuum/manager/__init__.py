@@ -2,6 +2,7 @@
 
 from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.setup import (
+    all_managers,
     complete_metadata,
     current_transaction,
     get_versioning_manager,
@@ -13,6 +14,7 @@ from async_continuum.manager.upkeep import backfill, vacuum, verify
 
 __all__ = [
     "VersioningManager",
+    "all_managers",
     "backfill",
     "complete_metadata",
     "current_transaction",

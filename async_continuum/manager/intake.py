@@ -30,7 +30,7 @@ from async_continuum.build import (
     resolve_types,
     secondaries,
 )
-from async_continuum.declare import Settings, declared_options, read_options
+from async_continuum.declare import Settings, declared_options, settings_of
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
@@ -86,7 +86,8 @@ class Intake:
 
     def undo(self) -> None:
         """Take every history away again: tables, classes and attributes; stored rows stay."""
-        for model in self._coverage.models:
+        # A class before those from which it inherits.
+        for model in reversed(self._coverage.models):
             blueprint = find_blueprint(model)
             if blueprint is not None:
                 detach(blueprint)
@@ -106,7 +107,7 @@ class Intake:
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
-        settings = read_options(options, defaults=configuration.settings, model=model)
+        settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
             return
         self._give_up_link(mapper.local_table)
@@ -131,7 +132,7 @@ class Intake:
             transaction_class = build_transaction_class(mapper, TransactionBase, self._configuration.settings)
             self.transaction_classes[mapper.registry] = transaction_class
             # Known before the plugins build, so that what they have made by then is undone where one fails.
-            beside = TransactionBuild(transaction_class)
+            beside = TransactionBuild(transaction_class, self._configuration.sessions.covers)
             self._beside.append(beside)
             self._coverage.plugins.transaction_built(beside)
             self._find_user(mappers_of(mapper.registry))
@@ -209,8 +210,10 @@ class Intake:
 
     def _attribute_instrument(self, model: type, name: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
-        # Every manager hears of every class.
-        if blueprint is None or blueprint.transaction_class not in self.transaction_classes.values():
+        # Every manager hears of every class, and of the version classes.
+        if blueprint is None or blueprint.model is not model:
+            return
+        if blueprint.transaction_class not in self.transaction_classes.values():
             return
         if extend(blueprint) is not blueprint:
             self._coverage.changed()

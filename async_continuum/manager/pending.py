@@ -26,7 +26,7 @@ from async_continuum.manager.statements import (
     rows_matched,
     will_tell_keys,
 )
-from async_continuum.record import Key, TableChanges
+from async_continuum.record import Key, TableChanges, changes_of_table
 
 Kept = Blueprint | LinkBlueprint
 Found = Callable[[CursorResult[Any]], AnyKeys | None]
@@ -93,7 +93,7 @@ class Pending:
             self.marks.end(self.connection)
 
     def _changes(self, result: CursorResult[Any]) -> TableChanges | None:
-        make = TableChanges
+        make = changes_of_table
         if isinstance(self.statement, Insert):
             keys = self._inserted(result)
             if keys is None:
@@ -105,6 +105,8 @@ class Pending:
         if isinstance(self.statement, Delete):
             # Of a row that was to go and did not, what was written is taken away again.
             exact = self.claimed is not None and touched == self.claimed and not may_have_twins(self.history)
+            # The topmost row of an entity is there still when one in a table below has gone.
+            exact = exact and self.history.leader is None
             live = () if exact else self.gone
             return make(self.connection, self.kept, self.history, live, frozenset(), self.gone, not exact)
         if touched == 0 and not self.gone:
@@ -219,7 +221,7 @@ def _claim(pending: Pending, *, moving: bool) -> None:
     else:
         _mark(pending, moving=moving)
     if (deleting or moving) and pending.gone:
-        going = TableChanges(connection, pending.kept, history, gone=pending.gone, moved=moving)
+        going = changes_of_table(connection, pending.kept, history, gone=pending.gone, moved=moving)
         pending.recorder.record_going([going])
 
 

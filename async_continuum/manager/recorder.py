@@ -20,6 +20,7 @@ from async_continuum.record import (
     TableChanges,
     context_of,
     meta_values,
+    moved_along,
     transaction_values,
     under,
 )
@@ -32,6 +33,7 @@ from async_continuum.write import (
     drop_if_empty,
     new_transaction,
     settle,
+    write_followers,
     write_gone,
     write_live,
 )
@@ -76,8 +78,10 @@ class Recorder:
         for changes in waiting:
             place, ledger = self._begin(changes)
             again = changes.history in self._seen[place]
-            self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
-            for cascade in self._coverage.cascades_from(changes.history):
+            ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+            self._follow(changes, place, ledger, changes.gone, gone=True)
+            histories = (changes.history, *changes.followers)
+            for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
                 if cascade.on_update if changes.moved else cascade.on_delete:
                     keys = children(changes.connection, cascade, changes.gone, lock=True)
                     waiting += self.changes.cascaded(changes.connection, cascade, keys, moved=changes.moved)
@@ -104,14 +108,17 @@ class Recorder:
         for changes in written:
             if changes.live or changes.gone:
                 self._record(changes)
-            arrived[changes.history] = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
+            fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
+            before = arrived.get(changes.history, ())
+            if not isinstance(before, MarkedKeys) and not isinstance(fresh, MarkedKeys):
+                fresh = (*before, *fresh)
+            arrived[changes.history] = fresh
         for connection, cascade in self.changes.take_moved():
-            keys = children(connection, cascade, arrived.get(cascade.parent, ()), lock=False)
-            arrived[cascade.history] = keys
+            parent, child = cascade.parent.leader or cascade.parent, cascade.child.history
+            keys = children(connection, cascade, arrived.get(parent, ()), lock=False)
+            arrived[child] = keys
             if keys:
-                self._record(
-                    TableChanges(connection, cascade.child, cascade.history, keys, frozenset(keys), moved=True)
-                )
+                self._record(moved_along(connection, cascade, keys))
         self._seen = {}
 
     def _record(self, changes: TableChanges) -> None:
@@ -120,9 +127,18 @@ class Recorder:
         again = changes.moved or changes.history in self._seen[place]
         if changes.live:
             ledger = self._put(place, ledger, write_live(target, ledger, changes.live, changes.fresh, again=again))
+            ledger = self._follow(changes, place, ledger, changes.live, gone=False)
         if again:
+            # What was deleted before may have come again as another class.
+            followers = tuple(changes.history.followers) if changes.fresh else changes.followers
             for keys in _each_once(changes.live, changes.gone):
-                ledger = self._put(place, ledger, settle(target, ledger, keys))
+                ledger = self._put(place, ledger, settle(replace(target, followers=followers), ledger, keys))
+
+    def _follow(self, changes: TableChanges, place: Place, ledger: Ledger, keys: AnyKeys, *, gone: bool) -> Ledger:
+        """Version the rest of these rows, in the tables below."""
+        for follower in changes.followers:
+            ledger = self._put(place, ledger, write_followers(self._target(changes), ledger, follower, keys, gone=gone))
+        return ledger
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
@@ -218,6 +234,7 @@ class Recorder:
             lambda: self._values(place),
             lambda: self._rows(place),
             changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None,
+            changes.followers,
         )
 
     def _context(self) -> Context:

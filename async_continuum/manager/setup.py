@@ -151,6 +151,11 @@ def active_managers(session: Session) -> list[VersioningManager]:
     return [manager for manager in _active if manager.covers(session)]
 
 
+def all_managers() -> tuple[VersioningManager, ...]:
+    """List the managers that are active."""
+    return tuple(_active)
+
+
 def complete_metadata(metadata: MetaData) -> None:
     """Build every version table of a metadata, as `create_all` does by itself before it creates them."""
     for manager in list(_active):

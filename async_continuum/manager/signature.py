@@ -10,6 +10,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from async_continuum.build import blueprints_of
+from async_continuum.write import companions
 
 
 class Signature:
@@ -75,6 +76,7 @@ def send_changes(session: Session, connection: Connection, transaction_class: An
 def move_loaded(session: Session, transaction_class: Any, old: int, new: int) -> None:
     """Give the objects in a session that bear an overtaken transaction's id the one it has now."""
     versions = {blueprint.version_class: blueprint for blueprint in blueprints_of(transaction_class)}
+    beside = {companion.model: companion for companion in companions(transaction_class.__mapper__.local_table)}
     for instance in list(session.identity_map.values()):
         if isinstance(instance, transaction_class):
             _move(session, instance, "id", old, new)
@@ -82,6 +84,12 @@ def move_loaded(session: Session, transaction_class: Any, old: int, new: int) ->
             if inspect(instance).dict.get(blueprint.ends) == old:
                 set_committed_value(instance, blueprint.ends, new)
             _move(session, instance, blueprint.begins, old, new)
+        elif (companion := beside.get(type(instance))) is not None:
+            for column in (*companion.follows, companion.transaction_id):
+                if column.primary_key:
+                    _move(session, instance, column.key, old, new)
+                elif inspect(instance).dict.get(column.key) == old:
+                    set_committed_value(instance, column.key, new)
 
 
 def _move(session: Session, instance: Any, name: str, old: int, new: int) -> None:

@@ -32,11 +32,20 @@ class _Kept:
         return self.blueprint.model if isinstance(self.blueprint, Blueprint) else self.blueprint.history.table
 
     @property
+    def tables(self) -> Iterator[tuple[TableHistory, Any]]:
+        """The table and, under joined inheritance, those below it, each with what a discrepancy calls it."""
+        history = self.blueprint.history
+        yield history, self.name
+        for below in history.followers:
+            owners = (model for model in self.manager.models if blueprint_of(model).own is below)
+            yield below, next(owners, self.name)
+
+    @property
     def signed(self) -> list[TableHistory]:
         """Every version table whose rows the same transaction rows sign."""
         signing = self.blueprint.transaction_class
         links: list[Any] = [link for link in self.manager.coverage.links.values() if link.transaction_class is signing]
-        return [history for each in (*blueprints_of(signing), *links) for history in each.histories]
+        return list({history: None for each in (*blueprints_of(signing), *links) for history in each.histories})
 
 
 async def vacuum(session: AsyncSession, *models: type) -> int:
@@ -49,9 +58,8 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
     def run(sync: Session) -> int:
         sync.flush()
         return sum(
-            vacuum_table(kept.connection, history, kept.blueprint.transaction_table, kept.signed)
+            vacuum_table(kept.connection, kept.blueprint.history, kept.blueprint.transaction_table, kept.signed)
             for kept in _chosen(sync, models)
-            for history in kept.blueprint.histories
         )
 
     return await require_async(session).run_sync(run)
@@ -72,10 +80,10 @@ async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) ->
             if recorder is None:
                 raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
             place = (kept.connection, kept.blueprint.transaction_class)
-            for history in kept.blueprint.histories:
-                made = backfill_table(kept.connection, history, recorder.sign(place), batch=batch)
+            made = backfill_table(kept.connection, kept.blueprint.history, recorder.sign(place), batch=batch)
+            for history, _ in kept.tables:
                 recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(history, rows=made))
-                total += made
+            total += made
         return total
 
     return await require_async(session).run_sync(run)
@@ -93,8 +101,8 @@ async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
         return [
             discrepancy
             for kept in _chosen(sync, models)
-            for history in kept.blueprint.histories
-            for discrepancy in verify_table(kept.connection, history, kept.name)
+            for history, name in kept.tables
+            for discrepancy in verify_table(kept.connection, history, name)
         ]
 
     return await require_async(session).run_sync(run)
@@ -106,9 +114,10 @@ def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
     for manager in managers:
         mine = [each for each in blueprints if each.model in manager.models]
         mine = mine if models else [blueprint_of(model) for model in manager.models]
-        for blueprint in mine:
+        # The classes of a hierarchy share tables, and are maintained together.
+        for blueprint in {each.history: each for each in reversed(mine)}.values():
             yield _Kept(manager, _connection(session, blueprint.model), blueprint)
-        tables = {blueprint.history.table for blueprint in mine}
+        tables = {history.table for blueprint in mine for history in blueprint.histories}
         for link in manager.coverage.links.values():
             if tables & {foreign_key.column.table for foreign_key in link.history.table.foreign_keys}:
                 yield _Kept(manager, _connection(session, link.model), link)

@@ -50,7 +50,7 @@ def version_table(target: type[Any] | Table) -> Table:
     """Give the version table of a model or of a table. Raises `ClassNotVersioned`."""
     if isinstance(target, Table):
         return history_of(target).version_table
-    return blueprint_of(target).history.version_table
+    return blueprint_of(target).own.version_table
 
 
 def is_versioned(target: object) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table
-from sqlalchemy.orm import Mapper, foreign, registry, relationship
+from sqlalchemy import Column, MetaData, Sequence, Table
+from sqlalchemy.orm import Mapper, Session, foreign, registry, relationship
 
-from async_continuum.build import map_class, unmap_class
+from async_continuum.build import fit, forget_table, map_class, unmap_class
 from async_continuum.build import transaction_id_type as _transaction_id_type
 from async_continuum.declare import COMPANIONS, Companion
 from async_continuum.errors import ImproperlyConfigured
@@ -17,8 +18,10 @@ from async_continuum.errors import ImproperlyConfigured
 class TransactionBuild:
     """What a plugin builds with. Lives as long as the ``Transaction`` class that it stands beside."""
 
-    def __init__(self, transaction_class: Any) -> None:
+    def __init__(self, transaction_class: Any, records: Callable[[Session], bool]) -> None:
         self.transaction_class = transaction_class
+        self.records = records
+        """Says whether what is flushed in a session is recorded."""
         # Where what is written beside a transaction row finds it.
         self.companions: list[Companion] = transaction_class.__table__.info.setdefault(COMPANIONS, [])
 
@@ -42,6 +45,14 @@ class TransactionBuild:
     def transaction_id(self, *, primary_key: bool = False, name: str = "transaction_id", **options: Any) -> Column[Any]:
         """Make a column for the id of a transaction."""
         return Column(name, _transaction_id_type(), primary_key=primary_key, autoincrement=False, **options)
+
+    def generated_id(self, table_name: str) -> Column[Any]:
+        """Make a primary key that the database counts up, as that of transactions."""
+        # Without a schema of ours it stands where SQLAlchemy-Continuum has put it: where the search path says.
+        transaction_id = self.transaction_table.c.id.default
+        schema = transaction_id.schema if isinstance(transaction_id, Sequence) else None
+        sequence = Sequence(fit(f"{table_name}_id_seq"), schema=schema)
+        return Column("id", _transaction_id_type(), sequence, primary_key=True, autoincrement=True)
 
     def table(
         self,
@@ -80,9 +91,17 @@ class TransactionBuild:
         joined = self.transaction_table.c.id == foreign(transaction_id)
         mapper.add_property(name, relationship(cls, primaryjoin=joined, viewonly=True, **options))
 
+    def relate_back(self, name: str, cls: type, transaction_id: Column[Any]) -> None:
+        """Give a class made here a view-only relation to the transaction of each row."""
+        mapper: Mapper[Any] = cls.__mapper__  # type: ignore[attr-defined]
+        joined = self.transaction_table.c.id == foreign(transaction_id)
+        mapper.add_property(
+            name, relationship(self.transaction_class, primaryjoin=joined, viewonly=True, uselist=False)
+        )
+
     def undo(self) -> None:
         """Take tables and classes away again; stored rows stay."""
         for companion in reversed(self.companions):
             if companion.model is not None:
                 unmap_class(companion.model, known_as=f"_AsyncContinuum{companion.model.__name__}")
-            self.metadata.remove(companion.table)
+            forget_table(companion.table)

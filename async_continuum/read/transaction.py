@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Table, exists, inspect, literal, null, select, union_all
+from sqlalchemy import Table, and_, exists, inspect, literal, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncAttrs
-from sqlalchemy.orm import validates
+from sqlalchemy.orm import Mapper, validates
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import Blueprint, blueprint_of, blueprints_of, identity_of
@@ -49,9 +49,10 @@ class TransactionBase(AsyncAttrs):
         Raises `ClassNotVersioned`, and `ValueError` for an object that was never stored.
         """
         blueprint = _signed_by(cls, target)
-        history = blueprint.history
+        # A change makes a version in every table of the entity's class; only its own table tells it from others.
+        history = blueprint.own
         versions = history.version_table
-        signed = select(versions.c[history.begins])
+        signed = select(versions.c[history.begins]).where(*_of_class(blueprint))
         if isinstance(target, type) and cls.__entity_names__ is not None:
             noted = cls.__entity_names__
             names = [model.__name__ for model in cls.__versioned_models__ if issubclass(model, blueprint.model)]
@@ -71,16 +72,16 @@ class TransactionBase(AsyncAttrs):
         """
         session = session_of(self)
         transaction_id = _id_of(self)
-        changed = {}
+        changed: dict[Any, list[Any]] = {}
         for blueprint in blueprints_of(type(self)):
-            if blueprint.version_class is None:
+            if blueprint.version_class is None or _is_below(blueprint):
                 continue
             begins = getattr(blueprint.version_class, blueprint.begins)
             order = [getattr(blueprint.version_class, name) for name in blueprint.key]
             made = select(blueprint.version_class).where(begins == transaction_id).order_by(*order)
-            versions = list(await session.scalars(made, execution_options={"populate_existing": True}))
-            if versions:
-                changed[blueprint.version_class] = versions
+            # A class above gives the versions of those below it, as objects of their own classes.
+            for version in await session.scalars(made, execution_options={"populate_existing": True}):
+                changed.setdefault(type(version), []).append(version)
         return changed
 
     async def entity_names(self) -> list[str]:
@@ -97,8 +98,8 @@ class TransactionBase(AsyncAttrs):
             return sorted(found)
         names = []
         for blueprint in blueprints_of(type(self)):
-            versions = blueprint.history.version_table
-            made = versions.c[blueprint.history.begins] == transaction_id
+            versions = blueprint.own.version_table
+            made = and_(versions.c[blueprint.own.begins] == transaction_id, *_of_class(blueprint, exactly=True))
             names.append(
                 select(literal(blueprint.model.__name__).label("name")).where(
                     exists(select(null()).select_from(versions).where(made))
@@ -115,6 +116,27 @@ class TransactionBase(AsyncAttrs):
             raise ValueError(f"{user!r} has no key yet: flush it first")
         self.user_id = None if key is None else key[0]
         return user
+
+
+def _is_below(blueprint: Blueprint) -> bool:
+    return blueprint.above is not None and not blueprint.above.hidden
+
+
+def _of_class(blueprint: Blueprint, *, exactly: bool = False) -> list[ColumnElement[bool]]:
+    """Restrict the versions of a table that several classes share to those of one, or of it and those below it."""
+    mapper: Mapper[Any] | None = None if blueprint.version_class is None else inspect(blueprint.version_class)
+    if mapper is None or mapper.polymorphic_on is None or not blueprint.history.shared:
+        return []
+    of = (mapper,) if exactly else mapper.self_and_descendants
+    top = blueprint.history.version_table
+    names_class: Any = mapper.base_mapper.polymorphic_on
+    named: ColumnElement[bool] = names_class.in_([each.polymorphic_identity for each in of])
+    if blueprint.own is blueprint.history:
+        return [named]
+    own = blueprint.own
+    same = [a == b for a, b in zip(own.key_of(own.version_table), blueprint.history.key_of(top), strict=True)]
+    same.append(own.version_table.c[own.begins] == top.c[blueprint.begins])
+    return [exists(select(null()).select_from(top).where(*same, named).correlate(own.version_table))]
 
 
 def _signed_by(transaction_class: type[TransactionBase], target: Any) -> Blueprint:

@@ -1,6 +1,14 @@
 """Recorded: what did this flush change, who did it, and why?"""
 
-from async_continuum.record.changes import FlushChanges, Key, ModelChanges, TableChanges, key_will_change
+from async_continuum.record.changes import (
+    FlushChanges,
+    Key,
+    ModelChanges,
+    TableChanges,
+    changes_of_table,
+    key_will_change,
+    moved_along,
+)
 from async_continuum.record.context import (
     Context,
     IfStored,
@@ -21,10 +29,12 @@ __all__ = [
     "Key",
     "ModelChanges",
     "TableChanges",
+    "changes_of_table",
     "context_of",
     "is_disabled",
     "key_will_change",
     "meta_values",
+    "moved_along",
     "set_context",
     "transaction_values",
     "under",

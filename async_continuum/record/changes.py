@@ -22,6 +22,7 @@ class TableChanges:
     connection: Connection
     blueprint: Blueprint | LinkBlueprint
     history: TableHistory
+    """The table that holds the keys: the topmost under joined inheritance."""
     live: AnyKeys = ()
     """Keys under which a row was written."""
     fresh: Fresh = frozenset()
@@ -30,6 +31,8 @@ class TableChanges:
     """Keys whose row goes: deleted, or moved to another key."""
     moved: bool = False
     """Whether rows moved: one may be where another one was, or under a key that its collation calls the same."""
+    followers: tuple[TableHistory, ...] = ()
+    """The tables below, which hold the rest of these rows: a change in one makes a version in each."""
 
 
 @dataclass(slots=True)
@@ -55,12 +58,13 @@ class ModelChanges:
 class FlushChanges:
     """What the running flush of one session has changed so far. Emptied by the end of the flush, however it ends."""
 
-    __slots__ = ("_models", "_moved", "_opened")
+    __slots__ = ("_gone", "_models", "_moved", "_opened")
 
     def __init__(self) -> None:
         self._opened: list[tuple[dict[Connection, ModelChanges], Connection]] = []
         self._moved: list[tuple[Connection, Cascade]] = []
         self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], ModelChanges] = {}
+        self._gone: dict[tuple[Connection, TableHistory], set[Key]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._models)
@@ -101,9 +105,9 @@ class FlushChanges:
                     # A twin of it may stay, and the link with it: what is still there is seen afterwards.
                     model.touched.extend(keys)
                     model.uncertain = True
-                if keys:
-                    for history in blueprint.histories:
-                        yield TableChanges(connection, blueprint, history, gone=keys, moved=moved)
+                going = self._taken(connection, blueprint, keys)
+                if going:
+                    yield _changes(connection, blueprint, gone=going, moved=moved)
 
     def cascaded(
         self, connection: Connection, cascade: Cascade, keys: Iterable[Key], *, moved: bool
@@ -112,14 +116,14 @@ class FlushChanges:
         model = self._of(connection, cascade.child)
         rule = cascade.on_update if moved else cascade.on_delete
         if (rule == "CASCADE" and not moved) or cascade.moves_key:
-            going = model.going(keys)
+            going = self._taken(connection, cascade.child, model.going(keys))
             # Whether it really does so is its affair (SQLite asks a PRAGMA): what is still there is seen afterwards.
             model.touched.extend(going)
             model.uncertain = model.uncertain or bool(going)
             if going:
                 if moved:
                     self._moved.append((connection, cascade))
-                yield TableChanges(connection, cascade.child, cascade.history, gone=going, moved=moved)
+                yield _changes(connection, cascade.child, gone=going, moved=moved, below=True)
         else:
             model.touched.extend(keys)
 
@@ -136,6 +140,7 @@ class FlushChanges:
         """Give what the flush did, table by table, and forget it."""
         models = self._models
         self._forget()
+        seen: set[tuple[Connection, TableHistory]] = set()
         for (connection, blueprint), model in models.items():
             if isinstance(blueprint, LinkBlueprint):
                 linked = frozenset(model.linked)
@@ -151,16 +156,32 @@ class FlushChanges:
             fresh = inserted + [key for state, key in updated if state.key is not None and key != state.key[1]]
             live = tuple(dict.fromkeys((*fresh, *(key for _, key in updated), *model.touched)))
             gone, moved = tuple(model.gone), model.uncertain or len(fresh) > len(inserted)
-            for history in blueprint.histories:
-                yield TableChanges(connection, blueprint, history, live, frozenset(fresh), gone, moved)
+            # Of a class above or below it, the same row may have been told of already.
+            moved = moved or (connection, blueprint.history) in seen
+            if blueprint.history.shared:
+                seen.add((connection, blueprint.history))
+            below = bool(model.touched)
+            yield _changes(connection, blueprint, live, frozenset(fresh), gone, moved=moved, below=below)
 
     def clear(self) -> None:
         """Forget everything: the flush has failed."""
         self._forget()
         self._moved = []
 
+    def _taken(
+        self, connection: Connection, blueprint: Blueprint | LinkBlueprint, keys: tuple[Key, ...]
+    ) -> tuple[Key, ...]:
+        """Give those of these rows that no class of the hierarchy has taken before."""
+        if not blueprint.history.shared:
+            return keys
+        taken = self._gone.setdefault((connection, blueprint.history), set())
+        fresh = tuple(key for key in keys if key not in taken)
+        taken.update(fresh)
+        return fresh
+
     def _forget(self) -> None:
         self._models = {}
+        self._gone = {}
         while self._opened:
             opened, connection = self._opened.pop()
             opened.pop(connection, None)
@@ -171,6 +192,41 @@ class FlushChanges:
         if model is None:
             model = self._models[place] = ModelChanges()
         return model
+
+
+def _changes(
+    connection: Connection,
+    blueprint: Blueprint | LinkBlueprint,
+    live: tuple[Key, ...] = (),
+    fresh: frozenset[Key] = frozenset(),
+    gone: tuple[Key, ...] = (),
+    *,
+    moved: bool,
+    below: bool = False,
+) -> TableChanges:
+    """Make the changes of a class; of those below it too, where only the table tells which rows they are."""
+    leader = blueprint.history
+    followers = tuple(leader.followers) if below else blueprint.histories[1:]
+    return TableChanges(connection, blueprint, leader, live, fresh, gone, moved, followers)
+
+
+def changes_of_table(
+    connection: Connection,
+    kept: Blueprint | LinkBlueprint,
+    history: TableHistory,
+    live: AnyKeys = (),
+    fresh: Fresh = frozenset(),
+    gone: AnyKeys = (),
+    moved: bool = False,
+) -> TableChanges:
+    """Make the changes that a statement has made to one table, whichever class its rows are of."""
+    leader = history.leader or history
+    return TableChanges(connection, kept, leader, live, fresh, gone, moved, tuple(leader.followers))
+
+
+def moved_along(connection: Connection, cascade: Cascade, keys: tuple[Key, ...]) -> TableChanges:
+    """Make the changes of rows that the database has moved to these keys, along with the rows they refer to."""
+    return _changes(connection, cascade.child, keys, frozenset(keys), moved=True, below=True)
 
 
 def key_will_change(state: InstanceState[Any], key: tuple[str, ...]) -> bool:

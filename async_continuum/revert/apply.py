@@ -168,5 +168,6 @@ def _in_the_way(plan: RevertPlan) -> set[Entity]:
 
 
 def _has_unique(model: type) -> bool:
-    table: Any = inspect(model).local_table
-    return any(isinstance(rule, UniqueConstraint) for rule in table.constraints) or any(i.unique for i in table.indexes)
+    tables: Any = inspect(model).tables
+    rules = (rule for table in tables for rule in table.constraints)
+    return any(isinstance(rule, UniqueConstraint) for rule in rules) or any(i.unique for t in tables for i in t.indexes)

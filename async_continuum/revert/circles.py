@@ -10,22 +10,26 @@ from sqlalchemy import ForeignKeyConstraint, inspect
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
+from async_continuum.declare import lineage
 from async_continuum.revert.plan import Entity
 
 Values = dict[str, Any]
+Row = tuple[Mapper[Any], tuple[Any, ...]]
+"""The topmost mapper of a hierarchy, and a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
     """One foreign key from a model to another, or to itself. Lives as long as the order is sought."""
 
-    target: type
+    target: Mapper[Any]
+    """The topmost class of those whose rows it may refer to."""
     names: tuple[str, ...]
     """The attributes that refer, in the order of the target's key."""
     can_wait: bool
 
-    def of(self, values: Mapping[str, Any]) -> Entity:
-        return Entity(self.target, tuple(values.get(name) for name in self.names))
+    def of(self, values: Mapping[str, Any]) -> Row:
+        return self.target, tuple(values.get(name) for name in self.names)
 
 
 @dataclass(slots=True)
@@ -43,18 +47,20 @@ def arrange_births(born: Mapping[Entity, Any], changed: Mapping[Entity, Values])
     """
     births = Births()
     models = list(dict.fromkeys(entity.model for entity in born))
-    tables: dict[Any, type] = {inspect(model).local_table: model for model in models}
+    mappers: list[Mapper[Any]] = [inspect(model) for model in models]
+    tables: dict[Any, Mapper[Any]] = {table: mapper for mapper in mappers for table in mapper.tables}
+    rows = {_row(entity): entity for entity in born}
     references = {model: list(_references(model, tables)) for model in models}
     for entity, values in changed.items():
         for each in references.get(entity.model, ()):
             # Of one table, what is there is updated before anything is inserted.
-            if each.target is entity.model and each.of(values) in born:
+            if each.target is _top(inspect(entity.model)) and each.of(values) in rows:
                 births.later.setdefault(entity, {}).update({name: values[name] for name in each.names})
     waiting = {
         entity: [
             (each, target)
             for each in references[entity.model]
-            if (target := each.of(instance_state(live).dict)) in born and target != entity
+            if (target := rows.get(each.of(instance_state(live).dict))) is not None and target != entity
         ]
         for entity, live in born.items()
     }
@@ -73,19 +79,30 @@ def arrange_births(born: Mapping[Entity, Any], changed: Mapping[Entity, Values])
     return births
 
 
-def _references(model: type, tables: Mapping[Any, type]) -> Iterator[_Reference]:
+def _row(entity: Entity) -> Row:
+    return _top(inspect(entity.model)), entity.key
+
+
+def _top(mapper: Mapper[Any]) -> Mapper[Any]:
+    return lineage(mapper)[0]
+
+
+def _references(model: type, tables: Mapping[Any, Mapper[Any]]) -> Iterator[_Reference]:
     mapper: Mapper[Any] = inspect(model)
-    table: Any = mapper.local_table
-    for constraint in table.foreign_key_constraints:
+    every: Any = mapper.tables
+    for constraint in (each for table in every for each in table.foreign_key_constraints):
         target = tables.get(constraint.referred_table)
         if target is None:
             continue
         pairs = _pairs(constraint, mapper)
-        primary: Any = inspect(target).primary_key
+        top = _top(target)
+        # A table below the topmost one repeats the key.
+        primary: Any = top.primary_key if constraint.referred_table is top.local_table else None
+        primary = primary or tuple(constraint.referred_table.primary_key)
         if set(pairs) == set(primary):
             columns = [pairs[column] for column in primary]
             can_wait = all(column.nullable for column, _ in columns)
-            yield _Reference(target, tuple(name for _, name in columns), can_wait)
+            yield _Reference(top, tuple(name for _, name in columns), can_wait)
 
 
 def _pairs(constraint: ForeignKeyConstraint, mapper: Mapper[Any]) -> dict[Any, tuple[Any, str]]:

@@ -16,8 +16,8 @@ _BEFORE_ROWS = re.compile(r"\) (?=VALUES |SELECT )")
 
 def has_generated_always(mapper: Mapper[Any]) -> bool:
     """Say whether a column of the class's table is GENERATED ALWAYS AS IDENTITY."""
-    table = mapper.local_table
-    return any(isinstance(c, Column) and c.identity is not None and c.identity.always for c in table.c)
+    every = (column for table in mapper.tables for column in table.c)
+    return any(isinstance(c, Column) and c.identity is not None and c.identity.always for c in every)
 
 
 @asynccontextmanager
@@ -32,7 +32,7 @@ async def overriding_identity(session: AsyncSession, mapper: Mapper[Any]) -> Asy
         return
 
     def override(_: Any, __: Any, sql: str, parameters: Any, context: Any, ___: bool) -> tuple[str, Any]:
-        if context is not None and context.isinsert and context.compiled.statement.table is mapper.local_table:
+        if context is not None and context.isinsert and context.compiled.statement.table in mapper.tables:
             sql = _BEFORE_ROWS.sub(") OVERRIDING SYSTEM VALUE ", sql, count=1)
         return sql, parameters
 

@@ -41,8 +41,11 @@ class Survey:
     async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths) -> None:
         """Find the live objects of these versions, then follow their relations."""
         key = key_reader(blueprint)
-        stored = {Entity(blueprint.model, key(version)): version for version in versions}
-        await self._find_live(stored, blueprint)
+        # Of the class that a version is of, which may be below the one that a relation leads to.
+        stored = {Entity(blueprint_of(version).model, key(version)): version for version in versions}
+        for model in dict.fromkeys(entity.model for entity in stored):
+            of_model = {entity: version for entity, version in stored.items() if entity.model is model}
+            await self._find_live(of_model, blueprint_of(model))
         for name, deeper in tree.items():
             prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
             target = blueprint_of(prop.mapper.class_)
@@ -62,7 +65,7 @@ class Survey:
         unloaded = [entity for entity in new if not self._is_loaded(entity, types)]
         statement: Select[Any] = select(blueprint.model)
         for result in await self._among(statement, names, blueprint, [entity.key for entity in unloaded]):
-            self.live[Entity(blueprint.model, _identity(result[0]))] = result[0]
+            self.live[Entity(type(result[0]), _identity(result[0]))] = result[0]
         for entity, version in new.items():
             live = self.live.get(entity)
             self.differing[entity] = [] if live is None else differences(live, version, types)
@@ -78,15 +81,16 @@ class Survey:
         self, parents: Sequence[Entity], blueprint: Blueprint, target: Blueprint, name: str
     ) -> dict[Key, dict[Entity, Any]]:
         built = blueprint.history.statements
-        if ("then", name) not in built:
+        place = ("then", blueprint.model, name)
+        if place not in built:
             above = blueprint.history.version_table.alias("parent")
-            built["then", name] = past_targets(blueprint, name, above), blueprint.history.key_of(above)
-        statement, columns = built["then", name]
+            built[place] = past_targets(blueprint, name, above), blueprint.history.key_of(above)
+        statement, columns = built[place]
         keys, moment = [parent.key for parent in parents], {"moment": self.moment}
         key_of = key_reader(target)
         then: dict[Key, dict[Entity, Any]] = {}
         for *key, version in await self._among(statement, columns, blueprint, keys, moment):
-            then.setdefault(tuple(key), {})[Entity(target.model, key_of(version))] = version
+            then.setdefault(tuple(key), {})[Entity(blueprint_of(version).model, key_of(version))] = version
         return then
 
     async def _now(
@@ -97,18 +101,20 @@ class Survey:
             await self._load(living, blueprint, prop)
         unloaded = {p: o for p, o in living.items() if prop.lazy in HELD or prop.key not in inspect(o).dict}
         built = blueprint.history.statements
-        if ("now", prop.key) not in built:
-            built["now", prop.key] = _present_targets(blueprint, target, prop)
-        statement, columns = built["now", prop.key]
+        place = ("now", blueprint.model, prop.key)
+        if place not in built:
+            built[place] = _present_targets(blueprint, target, prop)
+        statement, columns = built[place]
         loaded: dict[Entity, list[Any]] = {parent: [] for parent in unloaded}
+        by_key = {parent.key: parent for parent in unloaded}
         for *key, found in await self._among(statement, columns, blueprint, [parent.key for parent in unloaded]):
-            loaded[Entity(blueprint.model, tuple(key))].append(found)
+            loaded[by_key[tuple(key)]].append(found)
         now = {}
         for parent, instance in living.items():
             if parent in loaded and prop.lazy not in HELD:
                 self._hand_over(instance, prop, loaded[parent])
             targets = loaded[parent] if parent in loaded else _held(instance, prop)
-            members = {Entity(target.model, _identity(each)): each for each in targets}
+            members = {Entity(type(each), _identity(each)): each for each in targets}
             now[parent] = tuple(members)
             self.live |= members
         return now

@@ -39,7 +39,7 @@ def missing_column(blueprint: Blueprint) -> str | None:
     """Name an attribute that a row needs and history does not hold; None where there is none."""
     mapper: Mapper[Any] = inspect(blueprint.model)
     for name, column in mapper.columns.items():
-        if name in blueprint.attributes or getattr(column, "table", None) is not mapper.local_table:
+        if name in blueprint.attributes or getattr(column, "table", None) not in mapper.tables:
             continue
         supplied = column.default is not None or column.server_default is not None or column is mapper.version_id_col
         if not column.nullable and not supplied:

@@ -5,7 +5,7 @@ from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
 from async_continuum.write.transactions import drop_if_empty, logger, new_transaction
-from async_continuum.write.versions import Target, renumber, settle, write_gone, write_live
+from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
     "Copying",
@@ -22,6 +22,7 @@ __all__ = [
     "new_transaction",
     "renumber",
     "settle",
+    "write_followers",
     "write_gone",
     "write_live",
 ]

@@ -49,6 +49,8 @@ class Pieces:
     history: TableHistory
     dialect: Dialect
     keys: Keys
+    followers: tuple[TableHistory, ...] = ()
+    """The tables below, under joined inheritance: what differs in one of them differs."""
     live: FromClause = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,24 @@ class Pieces:
     def differs(self, a: FromClause, b: FromClause) -> Flag:
         """Two rows that are stored differently in a column that history keeps."""
         return differs([(a.c[name], b.c[name]) for name in self.history.columns], self.dialect)
+
+    def rest_holds(self, versions: FromClause) -> list[Flag]:
+        """The rows of the entity in the tables below are stored as when the version in ``versions`` was made."""
+        flags = []
+        for place, below in enumerate(self.followers):
+            live, then = below.table.alias(f"live_{place}"), below.version_table.alias(f"then_{place}")
+            here = [a == b for a, b in zip(below.key_of(live), self.history.key_of(versions), strict=True)]
+            same = [a == b for a, b in zip(below.key_of(then), below.key_of(live), strict=True)]
+            differing = differs([(live.c[name], then.c[name]) for name in below.columns], self.dialect)
+            held = select(null()).select_from(then).where(*same, then.c[below.begins] == self.begins(versions))
+            alike = exists(held.where(not_(differing)).correlate(live, versions))
+            flags.append(~exists(select(null()).select_from(live).where(*here, ~alike).correlate(versions)))
+            was = [a == b for a, b in zip(below.key_of(then), self.history.key_of(versions), strict=True)]
+            lived = select(null()).select_from(then).where(*was, then.c[below.begins] == self.begins(versions))
+            lived = lived.where(type_coerce(then.c[below.operation], NullType()) != constant(Operation.DELETE))
+            gone = ~exists(select(null()).select_from(live).where(*same).correlate(then))
+            flags.append(~exists(lived.where(gone).correlate(versions)))
+        return flags
 
     def begins(self, versions: FromClause) -> Id:
         return versions.c[self.history.begins]
@@ -168,7 +188,11 @@ def close_changed(p: Pieces, tx: Id) -> Update:
         .select_from(live)
         .where(
             p.same(live, p.versions),
-            or_(p.operation(p.versions) == constant(Operation.DELETE), p.differs(live, p.versions)),
+            or_(
+                p.operation(p.versions) == constant(Operation.DELETE),
+                p.differs(live, p.versions),
+                *(not_(holds) for holds in p.rest_holds(p.versions)),
+            ),
         )
     )
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), changed)
@@ -194,6 +218,7 @@ def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
             holds,
             p.operation(unchanged) != constant(Operation.DELETE),
             not_(p.differs(p.live, unchanged)),
+            *p.rest_holds(unchanged),
         )
     operation = p.operation_before(p.live, tx)
     return p.copy(tx, p.net(operation, fresh)).where(
@@ -228,6 +253,7 @@ def remove_futile(p: Pieces, tx: Id) -> Delete:
             is_before,
             p.operation(before) != constant(Operation.DELETE),
             not_(p.differs(live, before)),
+            *p.rest_holds(before),
         )
         .correlate(versions)
     )

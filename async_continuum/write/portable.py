@@ -178,10 +178,10 @@ def _run(connection: Connection, statements: Sequence[Executable], parameters: d
     return result
 
 
-def lock_rows(p: Pieces) -> Executable:
+def lock_rows(p: Pieces, *, stay: bool = False) -> Executable:
     """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
     live = p.history.table
     locked = (
         select(literal(1)).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
-    ).with_for_update()
+    ).with_for_update(key_share=stay)
     return select(func.count()).select_from(locked.subquery("locked"))

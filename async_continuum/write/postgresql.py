@@ -75,6 +75,10 @@ class PostgresqlStatements:
         return lock_rows(self.pieces)
 
     @cached_property
+    def lock_those_that_stay(self) -> Executable:
+        return lock_rows(self.pieces, stay=True)
+
+    @cached_property
     def _built(self) -> dict[tuple[Any, ...], Executable]:
         return {}
 

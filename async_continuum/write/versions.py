@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table
 from async_continuum.build import TableHistory
 from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, keys_for
 from async_continuum.write.beside import Rows, execute_beside, written_by
+from async_continuum.write.followers import FollowerStatements
 from async_continuum.write.ledger import Ledger
 from async_continuum.write.pieces import Pieces
 from async_continuum.write.portable import PortableStatements
@@ -33,6 +34,8 @@ class Target:
     """The rows of its companions; likewise."""
     entity: str | None = None
     """The name of the class whose objects have changed; of links, none."""
+    followers: tuple[TableHistory, ...] = ()
+    """The tables below, under joined inheritance: a change in one of them is one of the entity."""
 
     @property
     def place(self) -> tuple[TableHistory, str | None]:
@@ -42,17 +45,30 @@ class Target:
 
 def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, again: bool) -> Ledger:
     """Version rows that are in the database now. ``again``: this transaction may have versions of them already."""
+    if target.followers and target.connection.dialect.name == "postgresql":
+        # Two writers of different tables of one entity would not wait for one another, and miss what the other did.
+        stored = () if isinstance(fresh, MarkedKeys) else keys
+        if not isinstance(stored, MarkedKeys) and not isinstance(fresh, MarkedKeys):
+            stored = [key for key in stored if key not in fresh]
+        if stored:
+            _lock(target, stored, stay=True)
     return _write(target, ledger, keys, fresh, gone=False, again=again)
 
 
 def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
-    statements = _statements_for(target, keys)
-    if isinstance(statements, PostgresqlStatements) and not isinstance(keys, MarkedKeys):
-        # A snapshot taken before the wait for another writer would not show what that writer recorded.
-        for batch in statements.pieces.keys.batches(keys):
-            target.connection.execute(statements.lock, statements.pieces.keys.bind(batch, "keys"))
+    # A snapshot taken before the wait for another writer would not show what that writer recorded.
+    if not isinstance(keys, MarkedKeys) or target.followers:
+        _lock(target, keys, stay=False)
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
+
+
+def write_followers(target: Target, ledger: Ledger, follower: TableHistory, keys: AnyKeys, *, gone: bool) -> Ledger:
+    """Version the rows of these entities in a table below, where the topmost table has a version of them now."""
+    if ledger.transaction_id is None:
+        return ledger
+    rows = _follower(target, follower, keys).write(target.connection, keys, ledger.transaction_id, gone=gone)
+    return ledger.wrote(follower, rows=rows)
 
 
 def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
@@ -61,6 +77,8 @@ def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
         return ledger
     statements = _statements_for(target, keys)
     removed = statements.settlement.run(target.connection, keys, ledger.transaction_id)
+    for follower in target.followers:
+        _follower(target, follower, keys).settle(target.connection, keys, ledger.transaction_id)
     if removed and target.entity is not None and target.history.extras.writes:
         writing = written_by(statements.pieces, target.transaction_table, removed=True)
         given = {"tx": ledger.transaction_id, "entity": target.entity}
@@ -75,6 +93,14 @@ def renumber(target: Target, ledger: Ledger) -> Ledger:
     assert ledger.transaction_id is not None
     new = overtaken(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
     return replace(ledger, transaction_id=new)
+
+
+def _lock(target: Target, keys: AnyKeys, *, stay: bool) -> None:
+    statements = _statements_for(target, keys)
+    if isinstance(statements, PostgresqlStatements):
+        lock = statements.lock_those_that_stay if stay else statements.lock
+        for batch in statements.pieces.keys.batches(keys):
+            target.connection.execute(lock, statements.pieces.keys.bind(batch, "keys"))
 
 
 def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone: bool, again: bool) -> Ledger:
@@ -140,9 +166,19 @@ def _statements_for(target: Target, keys: AnyKeys) -> Statements:
     dialect = target.connection.dialect
     way = keys_for(target.history.key_types, keys, dialect)
     built: dict[Any, Statements] = target.history.statements
-    place = ("write", dialect.name, way.name)
+    place = ("write", dialect.name, way.name, target.followers)
     if place not in built:
-        pieces = Pieces(target.history, dialect, way)
+        pieces = Pieces(target.history, dialect, way, target.followers)
         kind = PostgresqlStatements if dialect.name == "postgresql" else PortableStatements
         built[place] = kind(pieces)
     return built[place]
+
+
+def _follower(target: Target, follower: TableHistory, keys: AnyKeys) -> FollowerStatements:
+    dialect = target.connection.dialect
+    way = keys_for(follower.key_types, keys, dialect)
+    place = ("follow", dialect.name, way.name, target.history)
+    if place not in follower.statements:
+        follower.statements[place] = FollowerStatements(Pieces(follower, dialect, way), target.history)
+    built: FollowerStatements = follower.statements[place]
+    return built

@@ -248,7 +248,17 @@ def test_a_table_of_the_users_own_declared_later_names_the_option(own: Own) -> N
         Table("transaction", Base.metadata, Column("id", Integer, primary_key=True))
 
 
-def test_mapped_inheritance_is_refused_until_it_is_built(own: Own) -> None:
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("strategy", "subquery"),
+        ("transaction_column_name", "tx"),
+        ("end_transaction_column_name", "until"),
+        ("operation_type_column_name", "op"),
+        ("create_models", False),
+    ],
+)
+def test_the_classes_of_a_hierarchy_are_versioned_in_one_way(own: Own, option: str, value: object) -> None:
     Base, _ = own()
 
     class Item(Versioned, Base):
@@ -257,9 +267,45 @@ def test_mapped_inheritance_is_refused_until_it_is_built(own: Own) -> None:
         kind: Mapped[str]
         __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "item"}
 
-    with pytest.raises(ImproperlyConfigured, match="inheritance is not versioned by this version") as caught:
+    with pytest.raises(ImproperlyConfigured, match="one hierarchy is versioned in one way") as caught:
 
         class Article(Item):
+            __versioned__ = {option: value}
             __mapper_args__ = {"polymorphic_identity": "article"}
 
     assert caught.value.model.__name__ == "Article"
+    assert caught.value.option == option
+
+
+def test_what_a_class_inherits_is_excluded_where_it_is_declared(own: Own) -> None:
+    Base, _ = own()
+
+    class Item(Versioned, Base):
+        __tablename__ = "item"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        secret: Mapped[str]
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "item"}
+
+    with pytest.raises(ImproperlyConfigured, match="kept by the class above: exclude it there") as caught:
+
+        class Article(Item):
+            __versioned__ = {"exclude": ["secret"]}
+            __mapper_args__ = {"polymorphic_identity": "article"}
+
+    assert caught.value.option == "exclude"
+
+
+def test_the_column_that_names_the_class_cannot_be_excluded(own: Own) -> None:
+    Base, _ = own()
+
+    with pytest.raises(ImproperlyConfigured, match="by which rows say of which class they are") as caught:
+
+        class Item(Versioned, Base):
+            __tablename__ = "item"
+            __versioned__ = {"exclude": ["kind"]}
+            id: Mapped[int] = mapped_column(primary_key=True)
+            kind: Mapped[str]
+            __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "item"}
+
+    assert caught.value.option == "exclude"

@@ -22,7 +22,7 @@ from async_continuum import Versioned, VersioningManager, make_versioned
 class Base(AsyncAttrs, DeclarativeBase):
     pass
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None, options=OPTIONS)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=USER, options=OPTIONS)
 """
 
 
@@ -41,10 +41,12 @@ class Project:
             shutil.copy(template / name, self.folder / name)
         self._env = (self.folder / "env.py").read_text()
 
-    def declare(self, source: str, options: str = "{}") -> ModuleType:
+    def declare(self, source: str, *, options: str = "{}", user_cls: str | None = None) -> ModuleType:
         """Make these the models of the environment."""
         name = f"models_{self.folder.parent.name.replace('-', '_')}_{len(self.modules)}"
-        (self.folder / f"{name}.py").write_text(HEADER.replace("OPTIONS", options) + source)
+        (self.folder / f"{name}.py").write_text(
+            HEADER.replace("OPTIONS", options).replace("USER", repr(user_cls)) + source
+        )
         sys.path.insert(0, str(self.folder))
         try:
             importlib.invalidate_caches()

@@ -74,6 +74,8 @@ def _of_model(model: type) -> History:
     ends = _key_of(versions, ac.end_tx_column_name(model))
     assert begins is not None, f"{versions} has no column {ac.tx_column_name(model)}"
     key = tuple(column.key for column in mapper.primary_key if column.table is live)
+    # Under joined inheritance the primary key is that of the topmost table, and each table below repeats it.
+    key = key or tuple(column.key for column in live.primary_key)
     transaction = _table(ac.transaction_class(model))
     return History(model.__name__, live, versions, transaction, key, begins, ends, _operation_column(versions, live))
 

@@ -1,14 +1,16 @@
 """Models whose history is kept with every built-in plugin at once, under each strategy."""
 
+import uuid
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, String, Table, Text
+from sqlalchemy import Column, ForeignKey, String, Table, Text, Uuid
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from async_continuum import Versioned, VersioningManager, make_versioned
 from async_continuum.plugins import (
+    ActivityPlugin,
     NullDeletePlugin,
     PropertyModTrackerPlugin,
     TransactionChangesPlugin,
@@ -22,9 +24,14 @@ def newsroom(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    plugins = [PropertyModTrackerPlugin(), TransactionChangesPlugin(), TransactionMetaPlugin(), NullDeletePlugin()]
+    activities = ActivityPlugin()
+    beside = (TransactionChangesPlugin(), TransactionMetaPlugin())
     manager = make_versioned(
-        mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None, plugins=plugins
+        mapper=Base,
+        manager=VersioningManager(),
+        options={"strategy": strategy},
+        user_cls=None,
+        plugins=[activities, PropertyModTrackerPlugin(), *beside, NullDeletePlugin()],
     )
 
     article_tag = Table(
@@ -61,9 +68,25 @@ def newsroom(strategy: str) -> SimpleNamespace:
         number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
         hall: Mapped[str] = mapped_column(String(20), primary_key=True)
 
-    models: tuple[Any, ...] = (Article, Tag, Comment, Seat)
+    class Device(Versioned, Base):
+        __tablename__ = "device"
+        id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid.uuid4)
+        label: Mapped[str | None] = mapped_column(String(50))
+
+    class Visitor(Base):
+        """Without history."""
+
+        __tablename__ = "visitor"
+        name: Mapped[str] = mapped_column(String(50), primary_key=True)
+
+    models: tuple[Any, ...] = (Article, Tag, Comment, Seat, Device)
     return SimpleNamespace(
-        Base=Base, manager=manager, strategy=strategy, versioned=models, **{model.__name__: model for model in models}
+        Base=Base,
+        manager=manager,
+        activities=activities,
+        strategy=strategy,
+        versioned=models,
+        **{model.__name__: model for model in (*models, Visitor)},
     )
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrateOperation
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table, inspect
 from sqlalchemy.engine import Dialect
 
 from async_continuum.build import TableHistory, find_history
+from async_continuum.manager import all_managers
 
 Place = tuple[str | None, str]
 """A table as Alembic names it: its schema, None for the default one, and its name."""
@@ -32,6 +33,14 @@ def histories_of(context: AutogenContext) -> dict[Place, TableHistory]:
             if history is not None:
                 found[place_of(context, history.version_table.schema, history.version_table.name)] = history
     return found
+
+
+def transactions_of(context: AutogenContext) -> set[Place]:
+    """Find the transaction tables."""
+    known = metadata_of(context)
+    tables = [inspect(cls).local_table for manager in all_managers() for cls in manager.transaction_classes]
+    found = [table for table in tables if isinstance(table, Table) and table.metadata in known]
+    return {place_of(context, table.schema, table.name) for table in found}
 
 
 def place_of(context: AutogenContext, schema: str | None, name: str) -> Place:

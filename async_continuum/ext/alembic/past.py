@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
-from alembic.operations.ops import AddColumnOp, DropColumnOp, ModifyTableOps, UpgradeOps
+from alembic.operations.ops import (
+    AddColumnOp,
+    CreateIndexOp,
+    CreateTableOp,
+    DropColumnOp,
+    DropConstraintOp,
+    ModifyTableOps,
+    UpgradeOps,
+)
 from sqlalchemy import Column, Executable
 
 from async_continuum import schema
-from async_continuum.build import TableHistory
-from async_continuum.ext.alembic.known import Place, histories_of, place_of, table_of
+from async_continuum.build import TableHistory, fit
+from async_continuum.ext.alembic.known import (
+    Place,
+    dialect_of,
+    histories_of,
+    place_of,
+    table_of,
+    transactions_of,
+)
 
 
 class FillOp(MigrateOperation):
@@ -80,16 +94,31 @@ def keep_history_whole(context: AutogenContext, upgrade_ops: UpgradeOps) -> None
         for operation in container.ops
         if isinstance(operation, AddColumnOp)
     }
+    # A table that is created has nothing to fill, and its indexes come in a container of their own.
+    created = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, CreateTableOp)}
+    signing = transactions_of(context)
     whole: list[MigrateOperation] = []
     for container in upgrade_ops.ops:
+        if isinstance(container, ModifyTableOps) and table_of(container) in signing:
+            _leave_unnamed_foreign_keys(context, container)
         history = histories.get(table_of(container) or (None, ""))
-        if history is None or not isinstance(container, ModifyTableOps):
+        if history is None or not isinstance(container, ModifyTableOps) or table_of(container) in created:
             whole.append(container)
             continue
         live = place_of(context, history.table.schema, history.table.name)
         _leave_what_was_kept(context, container, history, live)
         whole += _filled(context, container, history, live, added)
     upgrade_ops.ops[:] = [each for each in whole if not (isinstance(each, ModifyTableOps) and each.is_empty())]
+
+
+def _leave_unnamed_foreign_keys(context: AutogenContext, container: ModifyTableOps) -> None:
+    """Keep the foreign key of Continuum's ``user_id`` where only a new table could do without it: on SQLite."""
+    if dialect_of(context).name == "sqlite":
+        container.ops[:] = [
+            operation
+            for operation in container.ops
+            if not (isinstance(operation, DropConstraintOp) and operation.constraint_name is None)
+        ]
 
 
 def _leave_what_was_kept(
@@ -122,7 +151,7 @@ def _filled(
     key = [versions.c[name].name for name in history.key]
     fills: list[MigrateOperation] = []
     ends = None if history.ends is None else versions.c[history.ends].name
-    if ends in names:
+    if ends is not None and (ends in names or _opens_index(container)):
         options = _said(schema=container.schema, transaction_column_name=versions.c[history.begins].name)
         options |= _said(end_transaction_column_name=ends)
         fills.append(FillOp(place, "fill_end_transaction_ids", container.table_name, key=key, **options))
@@ -144,6 +173,12 @@ def _filled(
     others = [operation for operation in container.ops if operation not in columns]
     before = ModifyTableOps(container.table_name, columns, schema=container.schema)
     return [before, *fills, ModifyTableOps(container.table_name, others, schema=container.schema)]
+
+
+def _opens_index(container: ModifyTableOps) -> bool:
+    """Say whether the index comes that allows one open version only; SQLAlchemy-Continuum has left more of them."""
+    name = fit(f"uq_{container.table_name}_open")
+    return any(isinstance(operation, CreateIndexOp) and operation.index_name == name for operation in container.ops)
 
 
 def _live_rows_hold(
@@ -180,8 +215,3 @@ _DEFAULTS = {
 def _said(**options: Any) -> dict[str, Any]:
     """Leave out what is so by itself."""
     return {name: value for name, value in options.items() if value != _DEFAULTS[name]}
-
-
-def key_of(history: TableHistory) -> Sequence[str]:
-    """Name the columns of a key as the database does."""
-    return [history.version_table.c[name].name for name in history.key]

@@ -34,16 +34,21 @@ def plan_from(table: str, *, columns: Sequence[str] = (), key: Sequence[str] = (
 
 def install(operations: Operations, plan: TriggerPlan | None) -> None:
     """Make the triggers of a table what they should be, where it has some."""
-    if plan is not None:
+    if plan is not None and _has_triggers(operations):
         for statement in create_statements(plan):
             operations.execute(TriggerDDL(statement))
 
 
 def uninstall(operations: Operations, plan: TriggerPlan | None) -> None:
     """Take the triggers of a table away, where it has some; history stays."""
-    if plan is not None:
+    if plan is not None and _has_triggers(operations):
         for statement in drop_statements(plan):
             operations.execute(TriggerDDL(statement))
+
+
+def _has_triggers(operations: Operations) -> bool:
+    # On other databases the sessions record, under native versioning too: there is nothing to create.
+    return operations.get_context().dialect.name == "postgresql"
 
 
 class _TriggersOp(MigrateOperation):
@@ -68,7 +73,7 @@ class CreateVersionTriggersOp(_TriggersOp):
     def create_version_triggers(
         cls, operations: Operations, table: str, *, columns: Sequence[str], key: Sequence[str] = ("id",), **plan: Any
     ) -> Any:
-        """Create the triggers that record the changes of a table. PostgreSQL only.
+        """Create the triggers that record the changes of a table; on other databases than PostgreSQL, nothing.
 
         ``columns`` are those that history keeps. The rest says what is not the default: ``versions``, ``schema``,
         ``versions_schema``, ``transaction`` (a name, or a dict of `TransactionPlan`), ``begins``, ``ends``,
@@ -88,7 +93,7 @@ class DropVersionTriggersOp(_TriggersOp):
 
     @classmethod
     def drop_version_triggers(cls, operations: Operations, table: str, **plan: Any) -> Any:
-        """Take the triggers of a table away, as far as they are there; history stays. PostgreSQL only.
+        """Take the triggers of a table away, as far as they are there; history stays.
 
         Of the arguments of `create_version_triggers` only the names of tables and schemas are needed.
         """
