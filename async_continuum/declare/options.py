@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
 from async_continuum.declare.extras import NOTHING, Extras
@@ -61,6 +62,7 @@ class Settings:
     strategy: Strategy = "validity"
     use_module_name: bool = False
     schema: str | None = None
+    past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
     unrecorded: Unrecorded = "warn"
     extras: Extras = NOTHING
@@ -80,7 +82,6 @@ _INSTEAD = {
 _NOT_YET: dict[str, tuple[Any, ...]] = {
     "native_versioning": (False,),
     "record_if": (None,),
-    "past_default": (None, {}),
     "append_only": (False,),
     "transaction_cls": (None,),
 }
@@ -142,6 +143,8 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         value is None or (isinstance(value, (tuple, list)) and all(isinstance(base, type) for base in value))
     ):
         problem = f"must be a tuple of classes, not {value!r}."
+    elif name == "past_default" and not (value is None or _is_named_values(value)):
+        problem = f"must be a dict of values by the names of excluded columns, not {value!r}."
     elif name == "schema" and not (value is None or (isinstance(value, str) and value)):
         problem = f"must be the name of a schema or None, not {value!r}."
     elif name in _NOT_YET and value not in _NOT_YET[name]:
@@ -158,6 +161,10 @@ def _is_template(value: Any) -> bool:
 
 def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value)
+
+
+def _is_named_values(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 
 def _check_column_names(settings: Settings, options: Mapping[str, Any], model: type | None) -> None:
@@ -178,5 +185,7 @@ def _normalized(name: str, value: Any) -> Any:
             return frozenset(value)
         case "base_classes":
             return tuple(value or ())
+        case "past_default":
+            return MappingProxyType(dict(value or {}))
         case _:
             return value
