@@ -165,7 +165,7 @@ def _(base):
         id: Mapped[int] = mapped_column(primary_key=True)
         name: Mapped[str]
         __table_args__ = {
-            "postgresql_with": {"fillfactor": 70},
+            "postgresql_using": "heap",
         }
 
     return Thing
