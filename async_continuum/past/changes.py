@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Select, and_, case, func, inspect, literal, or_, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, aliased
+from sqlalchemy.orm import Mapper, aliased, with_polymorphic
 from sqlalchemy.sql import ClauseElement, ColumnElement, visitors
 
 from async_continuum.build import Blueprint, blueprint_of
@@ -166,7 +166,7 @@ class ChangesBetween(Generic[V]):
 
     def _statement(self, blueprint: Blueprint, since: int, until: int) -> Select[Any]:
         version_class = blueprint.version_class
-        before, after = (aliased(version_class, name=name, flat=True) for name in ("before", "after"))
+        before, after = (_entity(version_class, name) for name in ("before", "after"))
         touched = _touched(blueprint, *sorted((since, until)))
 
         def same(entity: Any) -> ColumnElement[bool]:
@@ -185,9 +185,9 @@ class ChangesBetween(Generic[V]):
 
     def _kept(self, blueprint: Blueprint, before: Any, after: Any) -> ColumnElement[bool]:
         was, is_ = getattr(before, blueprint.begins).is_not(None), getattr(after, blueprint.begins).is_not(None)
-        names = [name for name in blueprint.attributes if name not in blueprint.key]
         dialect = present_of(self._session).get_bind(mapper=inspect(blueprint.version_class)).dialect
-        pairs = [(_column(before, name), _column(after, name)) for name in names]
+        sides = [list(_columns(entity, blueprint)) for entity in (before, after)]
+        pairs = list(zip(*sides, strict=True))
         kinds = {Operation.INSERT: and_(~was, is_), Operation.DELETE: and_(was, ~is_)}
         if pairs:
             kinds[Operation.UPDATE] = and_(was, is_, differs(pairs, dialect))
@@ -195,8 +195,23 @@ class ChangesBetween(Generic[V]):
         return or_(*(kind for operation, kind in kinds.items() if operation in wanted))
 
 
-def _column(entity: Any, name: str) -> Any:
-    return getattr(entity, name)
+def _entity(version_class: Any, name: str) -> Any:
+    """Make an alias that holds the columns of the classes below as well, where there are such."""
+    if len(list(inspect(version_class).self_and_descendants)) == 1:
+        return aliased(version_class, name=name)
+    return with_polymorphic(version_class, "*", aliased=True, flat=True, name=name)
+
+
+def _columns(entity: Any, blueprint: Blueprint) -> Iterator[Any]:
+    known = set(blueprint.key)
+    for mapper in inspect(blueprint.version_class).self_and_descendants:
+        below = blueprint_of(mapper.class_)
+        place = entity if below is blueprint else getattr(entity, mapper.class_.__name__)
+        for name in below.attributes:
+            # What a class inherits is compared once, in the class that has it.
+            if name not in known:
+                known |= {name} if below is blueprint else set()
+                yield getattr(place, name)
 
 
 def _touched(blueprint: Blueprint, low: int, high: int) -> Any:
