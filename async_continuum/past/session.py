@@ -28,12 +28,13 @@ class PastConnection(Connection):
     """Another face of a connection: the same transaction, read as of a moment. Lives for one statement."""
 
     _moments: Moments
+    _present: Connection
 
     @classmethod
     def over(cls, connection: Connection, dialect: Dialect, moments: Moments) -> PastConnection:
         """Make one. A copy, because the source goes on to use its connection for the present."""
         face = cls.__new__(cls)
-        vars(face).update(vars(connection), dialect=dialect, _moments=moments)
+        vars(face).update(vars(connection), dialect=dialect, _moments=moments, _present=connection)
         return face
 
     def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
@@ -47,7 +48,7 @@ class PastConnection(Connection):
         return super().scalar(statement, given, execution_options=execution_options)
 
     def _with_moment(self, statement: Any, parameters: Any, options: Any) -> Any:
-        moment = self._moments.parameters(self, self._schemas(statement, options or {}))
+        moment = self._moments.parameters(self._present, self._schemas(statement, options or {}))
         if isinstance(parameters, Sequence):
             return [{**each, **moment} for each in parameters]
         return {**(parameters or {}), **moment}
