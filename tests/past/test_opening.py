@@ -30,6 +30,11 @@ async def write(session, name):
     return inspect(transaction).identity[0]
 
 
+def asks_for_tables(statement):
+    """Other registries of this process make it look which of their tables this database has."""
+    return "pg_catalog" in statement or "PRAGMA" in statement
+
+
 async def name_at(source, moment):
     async with as_of(source, moment) as past:
         return await past.scalar(select(Article.name))
@@ -62,7 +67,7 @@ async def test_a_moment_of_any_kind_is_looked_up_once(session, statements):
         assert len(statements) == before + 2
     before = len(statements)
     async with as_of(session, first):
-        assert len(statements) == before + 1
+        assert len([each for each in statements[before:] if not asks_for_tables(each)]) == 1
 
 
 async def test_what_is_no_moment_is_refused(session):
