@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import pickle
 import weakref
 from datetime import UTC, datetime, timedelta
 
@@ -194,6 +195,7 @@ async def test_a_version_and_a_transaction_lead_to_their_state(session):
     versions = await versions_of(session, Article, 1)
     article = await versions[0].as_live(session)
     assert type(article) is Article
+    assert pickle.loads(pickle.dumps(article)).name == "one"
     gc.collect()
     assert sorted(each.id for each in await article.awaitable_attrs.comments) == [1, 2]
     assert await versions[-1].as_live(session) is None
