@@ -66,6 +66,23 @@ class Seat(Versioned, Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     guest: Mapped[str | None] = mapped_column(String(20))
     secret: Mapped[str | None] = mapped_column(String(20))
+
+class Document(Versioned, Base):
+    __tablename__ = "document"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "document"}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str | None] = mapped_column(String(20))
+    title: Mapped[str | None] = mapped_column(String(50))
+
+class Report(Document):
+    __tablename__ = "report"
+    __mapper_args__ = {"polymorphic_identity": "report"}
+    id: Mapped[int] = mapped_column(ForeignKey("document.id"), primary_key=True)
+    pages: Mapped[int | None]
+
+class Letter(Document):
+    __mapper_args__ = {"polymorphic_identity": "letter"}
+    addressee: Mapped[str | None] = mapped_column(String(50))
 """
 
 
@@ -107,15 +124,28 @@ async def goes_on(sessions: async_sessionmaker[AsyncSession], models: Any) -> No
         versions = (await session.scalars(tags.options(selectinload(ArticleVersion.tags)))).all()
         assert [[tag.name for tag in version.tags] for version in versions] == [["red"], ["red", "blue"]]
         transactions = (await session.scalars(select(Transaction).order_by(Transaction.id))).all()
-        assert len(transactions) == 4
+        assert len(transactions) == 8
         assert all(transaction.issued_at.tzinfo is not None for transaction in transactions)
         assert set(await transactions[1].entity_names()) == {"Article"}
+
+        reports: Any = await versions_of(session, models.Report, 1)
+        pages = [(each.operation_type.name, each.title, each.pages) for each in reports]
+        assert pages[:3] == [("INSERT", "year", 5), ("UPDATE", "Year", 5), ("UPDATE", "Year", 6)]
+        assert [each[0] for each in pages[3:]] == ["DELETE"]
+        letters: Any = await versions_of(session, models.Document, 2)
+        assert [(type(each), each.addressee) for each in letters] == [
+            (version_class(models.Letter), "eve"),
+            (version_class(models.Letter), "ann"),
+        ]
 
         with versioning_context(user=await session.get_one(models.User, 1), remote_addr="10.0.0.7"):
             lost: Any = await all_of(session, models, 2)[0]
             article: Any = await lost.revert(session)
             assert article.name == "second"
             await versions[0].revert(session, relations=["tags"])
+            report: Any = await reports[1].revert(session)
+            assert (type(report), report.title, report.pages) == (models.Report, "Year", 5)
+            await letters[0].revert(session)
             await session.commit()
             (await session.get_one(models.Seat, ("x", 1))).guest = "dan"
             await session.delete(await session.get_one(models.Tag, 2))
