@@ -13,6 +13,7 @@ from async_continuum.errors import ImproperlyConfigured
 
 Strategy = Literal["validity", "subquery"]
 Unrecorded = Literal["raise", "warn", "ignore"]
+OnTruncate = Literal["record", "refuse"]
 
 
 class Options(TypedDict, total=False):
@@ -36,6 +37,7 @@ class Options(TypedDict, total=False):
     past_default: Mapping[str, Any]
     unrecorded: Unrecorded
     append_only: bool
+    on_truncate: OnTruncate
 
 
 class GlobalOptions(Options, total=False):
@@ -64,6 +66,9 @@ class Settings:
     schema: str | None = None
     past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
+    native_versioning: bool = False
+    append_only: bool = False
+    on_truncate: OnTruncate = "record"
     unrecorded: Unrecorded = "warn"
     extras: Extras = NOTHING
     """What plugins add; no option, but given with them."""
@@ -80,7 +85,6 @@ _INSTEAD = {
 # Named by the contract and not built yet: refused rather than ignored, because a promise that is
 # silently not kept is worse than one that is not made.
 _NOT_YET: dict[str, tuple[Any, ...]] = {
-    "native_versioning": (False,),
     "record_if": (None,),
     "append_only": (False,),
     "transaction_cls": (None,),
@@ -131,6 +135,8 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = f"must be 'validity' or 'subquery', not {value!r}. {nearest(str(value), ('validity', 'subquery'))}"
     elif name == "unrecorded" and value not in ("raise", "warn", "ignore"):
         problem = f"must be 'raise', 'warn' or 'ignore', not {value!r}."
+    elif name == "on_truncate" and value not in ("record", "refuse"):
+        problem = f"must be 'record' or 'refuse', not {value!r}."
     elif name == "table_name" and not _is_template(value):
         problem = f"must hold one %s for the table's name and more, as '%s_version' does, not {value!r}."
     elif name in ("exclude", "include") and not _is_list_of_names(value):

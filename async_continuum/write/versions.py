@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ class Target:
     """The name of the class whose objects have changed; of links, none."""
     followers: tuple[TableHistory, ...] = ()
     """The tables below, under joined inheritance: a change in one of them is one of the entity."""
+    renumber: Callable[[Connection, Table, int, Iterable[TableHistory]], int] = overtaken
+    """How an overtaken transaction gets a later id."""
 
     @property
     def place(self) -> tuple[TableHistory, str | None]:
@@ -91,7 +93,7 @@ def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
 def renumber(target: Target, ledger: Ledger) -> Ledger:
     """Give an overtaken transaction a later id, and all that it has written with it."""
     assert ledger.transaction_id is not None
-    new = overtaken(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
+    new = target.renumber(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
     return replace(ledger, transaction_id=new)
 
 

@@ -109,7 +109,7 @@ PLANS = [
         begins="tx_id",
         ends=None,
         operation="op",
-        unique=False,
+        twins=("id",),
         on_truncate="refuse",
     ),
     TriggerPlan(
