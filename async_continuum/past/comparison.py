@@ -64,7 +64,8 @@ def _entity(version_class: Any, name: str) -> Any:
     """Make an alias that holds the columns of the classes below as well, where there are such."""
     if len(list(inspect(version_class).self_and_descendants)) == 1:
         return aliased(version_class, name=name)
-    return with_polymorphic(version_class, "*", aliased=True, flat=True, name=name)
+    # Without the name, which SQLAlchemy 2.0.31 does not take together with `flat`.
+    return with_polymorphic(version_class, "*", aliased=True, flat=True)
 
 
 def _columns(entity: Any, blueprint: Blueprint) -> Iterator[Any]:
