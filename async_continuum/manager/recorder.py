@@ -112,16 +112,18 @@ class Recorder:
         self._seen = {}
 
     def _record_all(self, written: Iterable[TableChanges]) -> None:
-        arrived: dict[TableHistory, AnyKeys] = {}
+        moved, arrived = self.changes.take_moved(), dict[TableHistory, AnyKeys]()
         for changes in written:
             if changes.live or changes.gone:
                 self._record(changes)
+            if not moved:
+                continue
             fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
             before = arrived.get(changes.history, ())
             if not isinstance(before, MarkedKeys) and not isinstance(fresh, MarkedKeys):
                 fresh = (*before, *fresh)
             arrived[changes.history] = fresh
-        for connection, cascade in self.changes.take_moved():
+        for connection, cascade in moved:
             parent, child = cascade.parent.leader or cascade.parent, cascade.child.history
             keys = children(connection, cascade, arrived.get(parent, ()), lock=False)
             arrived[child] = keys
@@ -157,9 +159,10 @@ class Recorder:
             if self._sharing.is_at(place):
                 ledger = self.ledgers.at(place)
                 self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
-        for transaction_class, old, new in self._moved:
-            move_loaded(self.session, transaction_class, old, new)
-        self._moved = []
+        if self._moved:
+            for transaction_class, old, new in self._moved:
+                move_loaded(self.session, transaction_class, old, new)
+            self._moved = []
         self._sign()
 
     def finish(self) -> None:

@@ -156,7 +156,8 @@ class PostgresqlStatements:
         if place not in self._built:
             self._built[place] = Compiled(self._statement(kind, names, table, given))
         parameters = {**parameters, **signed, **(rows_parameters(rows) if given else {})}
-        tx, overtaken, count = self._built[place].execute(connection, parameters).one()
+        row: Any = self._built[place].execute(connection, parameters).one()
+        tx, overtaken, count = row
         return Written(tx, bool(overtaken), count)
 
     def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table, given: Given) -> Executable:
