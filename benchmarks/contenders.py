@@ -1,13 +1,14 @@
 """Who is measured: the same models without history, and with ours. The others are in `peers` and `floor`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, true
 from sqlalchemy.orm import DeclarativeBase
 
-from benchmarks.models import declare, declare_many
+from benchmarks.models import declare, declare_many, declare_related
 
 
 class NotRecorded(Exception):
@@ -46,6 +47,10 @@ class Contender:
     def declare_many(self, number: int) -> None:
         """Declare that many models, versioned in this contender's way."""
         declare_many(self.Base, number)
+
+    def declare_related(self) -> SimpleNamespace:
+        """Declare models that are related to each other, versioned in this contender's way."""
+        return declare_related(self.Base)
 
     def bind(self, engine: Any) -> None:
         """Take note of the engine, before the tables are created."""
@@ -92,6 +97,14 @@ class Contender:
         """Read the state of all entities at a moment; here, of now."""
         return len((await session.scalars(select(self.Article))).all())
 
+    def books(self, related: SimpleNamespace) -> tuple[Any, Any]:
+        """Give the class that shows books as they were at first, and the condition for it; here, as they are."""
+        return related.Book, true()
+
+    async def take_back(self, session: Any, related: SimpleNamespace, by_hand: Callable[[], None]) -> None:
+        """Make an author and its books what they were at first; here, by hand."""
+        by_hand()
+
 
 class SyncPlain(Contender):
     """The models without history, on the synchronous drivers."""
@@ -128,6 +141,11 @@ class Ours(Contender):
     def declare_many(self, number: int) -> None:
         declare_many(self.Base, number, **self._make_versioned())
 
+    def declare_related(self) -> SimpleNamespace:
+        from async_continuum import Versioned
+
+        return declare_related(self.Base, mixins=(Versioned,))
+
     async def changesets(self, session: Any, key: int, number: int) -> int:
         from async_continuum import changesets, versions_of
 
@@ -139,6 +157,18 @@ class Ours(Contender):
 
         version = version_class(self.Article)
         return len((await session.scalars(select(version).where(alive_at(version, moment)))).all())
+
+    def books(self, related: SimpleNamespace) -> tuple[Any, Any]:
+        from async_continuum import version_class
+
+        version = version_class(related.Book)
+        return version, version.operation_type == 0
+
+    async def take_back(self, session: Any, related: SimpleNamespace, by_hand: Callable[[], None]) -> None:
+        from async_continuum import versions_of
+
+        version = await versions_of(session, related.Author, 1).first()
+        await version.revert(session, relations=["books"])
 
 
 class OursSubquery(Ours):

@@ -5,6 +5,7 @@ from benchmarks.workloads.flush import FlushDelete, FlushInsert, FlushUnversione
 from benchmarks.workloads.growth import GROWTH
 from benchmarks.workloads.memory import FlushOfMany
 from benchmarks.workloads.reading import ReadChangesets, ReadPast
+from benchmarks.workloads.related import RELATIONS
 from benchmarks.workloads.start import Configure, Import
 from benchmarks.workloads.transactions import TransactionsAlone, TransactionsConcurrent
 
@@ -19,6 +20,7 @@ WORKLOADS: dict[str, type[Workload]] = {
         TransactionsConcurrent,
         ReadChangesets,
         ReadPast,
+        *RELATIONS,
         *GROWTH,
         FlushOfMany,
         Import,
