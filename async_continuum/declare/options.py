@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
@@ -112,6 +111,9 @@ def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type 
 
 def nearest(name: str, valid: Sequence[str] | frozenset[str]) -> str:
     """Name the nearest valid word, or all of them."""
+    # Here, because who makes no mistake need not wait for its import.
+    from difflib import get_close_matches
+
     close = get_close_matches(name, sorted(valid), n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(sorted(valid))}."
 

@@ -164,11 +164,11 @@ class Pieces:
 
     def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
-        stored = {name: _stored(self.live.c[name]) for name in self.history.columns}
+        values = {name: stored(self.live.c[name]) for name in self.history.columns}
         if self.history.extras is NOTHING:
-            return select(*stored.values(), tx, operation)
+            return select(*values.values(), tx, operation)
         copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
-        return copied(copying, stored, newest=newest)
+        return copied(copying, values, newest=newest)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -176,7 +176,7 @@ class Pieces:
         return exists(select(null()).select_from(younger).where(self.among(younger), self.begins(younger) > tx))
 
 
-def _stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # A type that wraps its column when it is selected would copy what is shown instead of what is stored.
     return column if column.type.column_expression(column) is None else type_coerce(column, NullType())
 

@@ -59,8 +59,8 @@ def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, a
 
 def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
-    # A snapshot taken before the wait for another writer would not show what that writer recorded.
-    if not isinstance(keys, MarkedKeys) or target.followers:
+    if target.followers:
+        # A snapshot taken before the wait for another writer would not show what that writer recorded.
         _lock(target, keys, stay=False)
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
 
@@ -157,10 +157,9 @@ def _write_batch(
             gone=gone,
             again=again,
         )
+        ledger = replace(ledger, transaction_id=written.transaction_id).wrote(target.history, rows=written.rows)
         if not written.overtaken:
-            noted = ledger.noted | {target.place} if written.rows else ledger.noted
-            ledger = replace(ledger, transaction_id=written.transaction_id, noted=noted)
-            return ledger.wrote(target.history, rows=written.rows)
+            return replace(ledger, noted=ledger.noted | {target.place}) if written.rows else ledger
         ledger = renumber(target, ledger)
 
 
