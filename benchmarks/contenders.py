@@ -1,7 +1,7 @@
 """Who is measured: the same models without history, and with ours. The others are in `peers` and `floor`."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -92,6 +92,11 @@ class Contender:
         """Read the state of all entities at a moment; here, of now."""
         return len((await session.scalars(select(self.Article))).all())
 
+    @asynccontextmanager
+    async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
+        """Give a session that sees the models as they were at a moment; here, as they are."""
+        yield session
+
 
 class SyncPlain(Contender):
     """The models without history, on the synchronous drivers."""
@@ -141,6 +146,13 @@ class Ours(Contender):
 
         version = version_class(self.Article)
         return len((await session.scalars(select(version).where(alive_at(version, moment)))).all())
+
+    @asynccontextmanager
+    async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
+        from async_continuum import as_of
+
+        async with as_of(session, moment) as past:
+            yield past
 
 
 class OursSubquery(Ours):
