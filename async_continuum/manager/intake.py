@@ -20,6 +20,7 @@ from async_continuum.build import (
     complete,
     detach,
     detach_link,
+    expect_relation,
     extend,
     find_blueprint,
     has_late_secondary,
@@ -35,6 +36,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
+from async_continuum.manager.triggers import Triggers, refuse_unsupported
 from async_continuum.model import TransactionBase, Version, awaitable_versions
 from async_continuum.plugins import TransactionBuild
 
@@ -74,6 +76,9 @@ class Intake:
         listen = self._listeners.listen
         listen(self._configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
         listen(MetaData, "before_create", self._before_create)
+        triggers = Triggers(self._coverage)
+        listen(MetaData, "after_create", triggers.after_create)
+        listen(MetaData, "before_drop", triggers.before_drop)
         listen(Table, "after_parent_attach", self._table_attached)
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
@@ -112,6 +117,7 @@ class Intake:
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._coverage.models.append(model)
         self._coverage.changed()
+        refuse_unsupported(blueprint_of(model), self._coverage.plugins)
         self._untyped.extend(blueprint_of(model).histories)
         self._resolve_types()
         if not hasattr(model, "awaitable_versions"):
@@ -206,10 +212,17 @@ class Intake:
             del self._links_to_come[table.key]
             self._build_link(table, *wanted)
 
-    def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
+    def _attribute_instrument(self, model: type, name: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
-        if blueprint is not None and blueprint.model is model and extend(blueprint) is not blueprint:
+        # Every manager hears of every class, and of the version classes.
+        if blueprint is None or blueprint.model is not model:
+            return
+        if blueprint.transaction_class not in self.transaction_classes.values():
+            return
+        if extend(blueprint) is not blueprint:
             self._coverage.changed()
+        if expect_relation(blueprint_of(model), name):
+            self._find_links(inspect(model), blueprint.settings)
 
     def complete(self, target: MetaData) -> list[str]:
         """Build what declarations alone did not tell of yet; give the keys of the tables that this adds."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,7 +23,7 @@ from async_continuum.read.source import require_async, session_of
 Changeset = dict[str, Change]
 
 # Of these, what is equal is stored alike.
-_PLAIN = frozenset({str, int, bool, bytes})
+_PLAIN = frozenset({str, int, bool, bytes, datetime, date, UUID})
 _EXACT = (bool, int, float, Decimal, dict, list, tuple)
 
 
@@ -230,6 +232,9 @@ def _differences(old: dict[str, Any], new: dict[str, Any], types: Sequence[tuple
     changes = {}
     for name, type_ in types:
         before, after = old.get(name), new.get(name)
-        if before is not after and not same_stored(before, after, type_):
+        # What most values are is compared here: a call for each would take longer than the comparison.
+        if before is after or (type(before) in _PLAIN and type(before) is type(after) and before == after):
+            continue
+        if not same_stored(before, after, type_):
             changes[name] = Change(before, after)
     return changes

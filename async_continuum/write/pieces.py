@@ -34,7 +34,8 @@ from async_continuum.write.copying import copied, copying_of
 Flag = ColumnElement[bool]
 Id = ColumnElement[int]
 
-TX: Id = bindparam("tx", type_=BigInteger())
+# Called as no column is: SQLAlchemy would take a parameter of a column's name for its new value.
+TX: Id = bindparam("ac_tx", type_=BigInteger())
 
 
 def constant(operation: Operation) -> ColumnElement[Any]:
@@ -163,11 +164,11 @@ class Pieces:
 
     def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
-        stored = {name: _stored(self.live.c[name]) for name in self.history.columns}
+        values = {name: stored(self.live.c[name]) for name in self.history.columns}
         if self.history.extras is NOTHING:
-            return select(*stored.values(), tx, operation)
+            return select(*values.values(), tx, operation)
         copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
-        return copied(copying, stored, newest=newest)
+        return copied(copying, values, newest=newest)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -175,7 +176,7 @@ class Pieces:
         return exists(select(null()).select_from(younger).where(self.among(younger), self.begins(younger) > tx))
 
 
-def _stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # A type that wraps its column when it is selected would copy what is shown instead of what is stored.
     return column if column.type.column_expression(column) is None else type_coerce(column, NullType())
 

@@ -95,6 +95,8 @@ class Comment(Versioned, Base):
 
 
 def test_a_round_trip_leaves_nothing_to_generate_and_history_whole(project, engine_now, database):
+    if engine_now.dialect.name == "sqlite":
+        project.configure("render_as_batch=True")
     blog = project.declare(BLOG)
     first = project.autogenerate()
     assert "async_continuum" not in first  # it stands without the package
@@ -137,6 +139,74 @@ def test_a_round_trip_leaves_nothing_to_generate_and_history_whole(project, engi
     project.downgrade()
     database.managers = {}
     assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+KEPT_ELSEWHERE = """
+class Animal(Versioned, Base):
+    __tablename__ = "animal"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+
+class Dog(Animal):
+    __tablename__ = "dog"
+    __mapper_args__ = {"polymorphic_identity": "dog"}
+    id: Mapped[int] = mapped_column(ForeignKey("animal.id"), primary_key=True)
+    mood: Mapped[str | None] = mapped_column(String(20))
+"""
+
+PLUGINS = """[
+    plugins.PropertyModTrackerPlugin(), plugins.TransactionChangesPlugin(), plugins.TransactionMetaPlugin(),
+    plugins.ActivityPlugin(), plugins.NullDeletePlugin(),
+]"""
+
+
+def test_tables_of_plugins_and_of_hierarchies_are_ordinary_too(project, engine_now, database):
+    options = "{'transaction_table_name': 'deed', 'table_name': 'past_%s', 'transaction_column_name': 'tx'}"
+    zoo = project.declare(KEPT_ELSEWHERE, options=options, plugins=PLUGINS)
+    script = project.autogenerate()
+    assert "async_continuum" not in script
+    project.upgrade()
+    project.check()
+    proved(database, zoo.manager)
+    with Session(engine_now) as session:
+        session.add(zoo.Dog(id=1, mood="sad"))
+        session.commit()
+        session.get_one(zoo.Dog, 1).mood = "glad"
+        session.commit()
+    # Without the plugins their tables and columns go, without the class its history.
+    project.declare(KEPT_ELSEWHERE.partition("class Dog")[0], options=options)
+    script = project.autogenerate()
+    assert "op.drop_column('past_animal', 'kind_mod')" in script
+    project.upgrade()
+    project.check()
+    database.managers = {}
+    project.downgrade()
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_history_in_a_schema_of_its_own_migrates_too(project, engine_now, database):
+    project.configure(
+        "include_schemas=True, include_name=lambda name, kind, _: kind != 'schema' or name in (None, 'history')"
+    )
+    with engine_now.begin() as connection:
+        connection.execute(text("CREATE SCHEMA history"))
+    options = "{'schema': 'history'}"
+    for source in (BLOG, BLOG_LATER):
+        blog = project.declare(source, options=options)
+        project.autogenerate()
+        project.upgrade()
+        project.check()
+        proved(database, blog.manager)
+        with Session(engine_now) as session:
+            session.add(blog.Article(title="a", tags=[blog.Tag()]))
+            session.commit()
+            session.scalars(select(blog.Article)).first().title = "b"
+            session.commit()
+    database.managers = {}
+    project.downgrade()
+    assert inspect(engine_now).get_table_names("history") == []
 
 
 SHOP = """
