@@ -82,7 +82,9 @@ async def diff(version: Any, other: Any) -> Changeset:
 def difference(before: Any | None, after: Any | None) -> Changeset:
     """Give what differs between two loaded versions of one entity, or between one and nothing; no IO."""
     values = [{} if version is None else instance_dict(version) for version in (before, after)]
-    return _differences(values[0], values[1], _types(blueprint_of(before if after is None else after)))
+    # Under one key may have lived an object of another class of the hierarchy.
+    types = {name: type_ for each in (before, after) if each is not None for name, type_ in _types(blueprint_of(each))}
+    return _differences(values[0], values[1], list(types.items()))
 
 
 def pending_changeset(instance: Any) -> Changeset:
