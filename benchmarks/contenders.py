@@ -1,7 +1,7 @@
 """Who is measured: the same models without history, and with ours. The others are in `peers` and `floor`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,6 +105,11 @@ class Contender:
         """Make an author and its books what they were at first; here, by hand."""
         by_hand()
 
+    @asynccontextmanager
+    async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
+        """Give a session that sees the models as they were at a moment; here, as they are."""
+        yield session
+
 
 class SyncPlain(Contender):
     """The models without history, on the synchronous drivers."""
@@ -124,6 +129,7 @@ class Ours(Contender):
     keeps_history = True
     version_table = "article_version"
     strategy = "validity"
+    native = False
 
     def __init__(self, backend: str) -> None:
         super().__init__(backend)
@@ -132,7 +138,8 @@ class Ours(Contender):
     def _make_versioned(self) -> dict[str, Any]:
         from async_continuum import Versioned, make_versioned
 
-        make_versioned(user_cls=None, options={"strategy": self.strategy})  # type: ignore[typeddict-item]
+        options: Any = {"strategy": self.strategy, "native_versioning": self.native}
+        make_versioned(user_cls=None, options=options)
         return {"mixins": (Versioned,), "attributes": {"__versioned__": {}}}
 
     def declare(self) -> None:
@@ -170,6 +177,13 @@ class Ours(Contender):
         version = await versions_of(session, related.Author, 1).first()
         await version.revert(session, relations=["books"])
 
+    @asynccontextmanager
+    async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
+        from async_continuum import as_of
+
+        async with as_of(session, moment) as past:
+            yield past
+
 
 class OursSubquery(Ours):
     """async_continuum with the strategy that closes nothing."""
@@ -177,6 +191,15 @@ class OursSubquery(Ours):
     name = "ours-subquery"
     label = "async_continuum, subquery"
     strategy = "subquery"
+
+
+class OursNative(Ours):
+    """async_continuum with triggers that record."""
+
+    name = "ours-native"
+    label = "async_continuum, native"
+    backends = ("postgresql",)
+    native = True
 
 
 class OursSync(Ours):
@@ -195,6 +218,6 @@ def all_contenders() -> dict[str, type[Contender]]:
     """Name every contender, the ones that the others are compared with first."""
     from benchmarks import floor, peers
 
-    known: list[type[Contender]] = [Contender, Ours, OursSubquery, *floor.CONTENDERS]
+    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursNative, *floor.CONTENDERS]
     known += [SyncPlain, OursSync, *peers.CONTENDERS]
     return {contender.name: contender for contender in known}

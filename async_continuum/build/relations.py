@@ -180,7 +180,7 @@ def _links(prop: RelationshipProperty[Any], blueprint: Blueprint, target: Bluepr
     return _Links(links, moved, _same("parent", linking, links), to_target)
 
 
-def _linked(joins: ColumnElement[bool], blueprint: Blueprint) -> TableHistory:
+def _linked(joins: Any, blueprint: Blueprint) -> TableHistory:
     """Choose the table that the links refer to; a version in a hierarchy has one in each."""
     named = {element.table for element in visitors.iterate(joins) if isinstance(element, Column)}
     return next((history for history in blueprint.histories if history.table in named), blueprint.history)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy import Column, Index, MetaData, Table, select
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
@@ -36,12 +37,15 @@ class TableHistory:
     """What the version table holds besides the columns of the table."""
     is_link: bool = False
     """Whether this is an association table, whose rows are known by what they link."""
+    settings: Settings = field(default_factory=Settings)
     statements: dict[Any, Any] = field(default_factory=dict)
     """What later steps have compiled for this table, kept here so that it goes with the table."""
     decided: set[str] = field(default_factory=set)
     """Columns of the table that a class has decided on, kept or not."""
     shared: bool = False
     """Whether rows of several classes are in the table."""
+    mapper: Mapper[Any] | None = None
+    """That of the topmost class; an association table has none."""
     names_class: str | None = None
     """The column by which its rows say of which class they are."""
     leader: TableHistory | None = None
@@ -102,6 +106,7 @@ def build_table(
         ends=settings.end_transaction_column_name if settings.strategy == "validity" else None,
         operation=settings.operation_type_column_name,
         strategy=settings.strategy,
+        settings=settings,
         extras=settings.extras,
     )
     _add_indexes(history)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
@@ -23,6 +24,7 @@ from async_continuum.build import (
     expect_relation,
     extend,
     find_blueprint,
+    forget_statements,
     has_late_secondary,
     mappers_of,
     relate,
@@ -36,6 +38,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
+from async_continuum.manager.triggers import Triggers, refuse_unsupported
 from async_continuum.model import TransactionBase, Version, awaitable_versions
 from async_continuum.plugins import TransactionBuild
 
@@ -75,6 +78,9 @@ class Intake:
         listen = self._listeners.listen
         listen(self._configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
         listen(MetaData, "before_create", self._before_create)
+        triggers = Triggers(self._coverage)
+        listen(MetaData, "after_create", triggers.after_create)
+        listen(MetaData, "before_drop", triggers.before_drop)
         listen(Table, "after_parent_attach", self._table_attached)
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
@@ -103,8 +109,13 @@ class Intake:
         configuration = self._configuration
         self._find_user([mapper])
         self._resolve_types()
+        if mapper.inherits is not None:
+            forget_statements(mapper.inherits)
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
+            return
+        if issubclass(model, AbstractConcreteBase) and not isinstance(mapper.local_table, Table):
+            # A view of the classes below it, with no rows of its own.
             return
         settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
@@ -113,6 +124,7 @@ class Intake:
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._coverage.models.append(model)
         self._coverage.changed()
+        refuse_unsupported(blueprint_of(model), self._coverage.plugins)
         self._untyped.extend(blueprint_of(model).histories)
         self._resolve_types()
         if not hasattr(model, "awaitable_versions"):

@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session
 
+from async_continuum.build import blueprint_of
 from async_continuum.declare import declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.intake import Configuration, Intake
 from async_continuum.manager.listeners import Listeners
+from async_continuum.manager.native_tracking import NativeTracker
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
@@ -108,4 +110,6 @@ class VersioningManager:
         return self._sessions.recorder(session)
 
     def _tracker(self, model: type) -> Tracker:
+        if blueprint_of(model).settings.native_versioning:
+            return NativeTracker(model, self._sessions.recorder, self._coverage)
         return Tracker(model, self._sessions.recorder)

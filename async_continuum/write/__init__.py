@@ -4,7 +4,7 @@ from async_continuum.write.beside import Rows, Writing, companions
 from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
-from async_continuum.write.transactions import drop_if_empty, logger, new_transaction
+from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction
 from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "companions",
     "drop_if_empty",
     "logger",
+    "move_versions",
     "new_transaction",
     "renumber",
     "settle",

@@ -4,6 +4,7 @@ from benchmarks.workloads.base import Workload
 from benchmarks.workloads.flush import FlushDelete, FlushInsert, FlushUnversioned, FlushUpdate
 from benchmarks.workloads.growth import GROWTH
 from benchmarks.workloads.memory import FlushOfMany
+from benchmarks.workloads.past import PastEntities, PastKeys, PastSessions
 from benchmarks.workloads.reading import ReadChangesets, ReadPast
 from benchmarks.workloads.related import RELATIONS
 from benchmarks.workloads.start import Configure, Import
@@ -21,6 +22,9 @@ WORKLOADS: dict[str, type[Workload]] = {
         ReadChangesets,
         ReadPast,
         *RELATIONS,
+        PastEntities,
+        PastKeys,
+        PastSessions,
         *GROWTH,
         FlushOfMany,
         Import,

@@ -47,10 +47,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("schema", "", "name of a schema"),
     ("schema", 5, "name of a schema"),
     ("create_composite_index", True, "has no use here.*remove the option"),
-    ("native_versioning", True, "not available in this version"),
     ("record_if", bool, "not available in this version"),
     ("past_default", ["name"], "must be a dict of values by the names of excluded columns"),
-    ("append_only", True, "not available in this version"),
 ]
 GLOBAL_BAD: list[tuple[str, Any, str]] = [
     ("transaction_table_name", "", "must be a name"),
