@@ -24,6 +24,7 @@ from async_continuum.revert.paths import read_paths
 from async_continuum.revert.plan import Entity, RevertPlan, make_plan
 from async_continuum.revert.relink import let_go, relink
 from async_continuum.revert.survey import Survey, key_reader
+from async_continuum.revert.uniform import make_uniform
 from async_continuum.revert.values import missing_column
 
 
@@ -130,6 +131,7 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
     for entity in plan.updated:
         late = births.later.get(entity, ())
         set_back(survey.live[entity], survey.stored[entity], [n for n in survey.differing[entity] if n not in late])
+    make_uniform(survey, plan, births)
     for entity in births.order:
         for name in births.later.get(entity, ()):
             set_attribute(survey.live[entity], name, None)
