@@ -82,6 +82,8 @@ async def _prepare(
             await source.refresh(live, attribute_names=sorted(unloaded))
     await survey.visit([stored], blueprint, tree)
     plan = make_plan(survey.found)
+    for entity in survey.found.entities:
+        _require_own_key(version, entity, source)
     for entity in {entity.model: entity for entity in plan.inserted}.values():
         _require_complete(version, entity)
     return survey, plan, root
@@ -107,6 +109,19 @@ def _require_complete(version: Any, entity: Entity) -> None:
             "there is no value to bring back.",
             version=version,
             path=missing,
+        )
+
+
+def _require_own_key(version: Any, entity: Entity, source: AsyncSession) -> None:
+    """Refuse what another class of the hierarchy lives in the place of, as far as the session knows.
+
+    The ORM would only warn. Of what the session has not loaded the database says it.
+    """
+    mapper: Mapper[Any] = inspect(entity.model)
+    there = source.sync_session.identity_map.get(mapper.identity_key_from_primary_key(entity.key))
+    if there is not None and type(there) is not entity.model and there not in source.deleted:
+        raise RevertError(
+            f"{Entity(type(there), entity.key)} lives under the key of {entity} now. Delete it first.", version=version
         )
 
 
