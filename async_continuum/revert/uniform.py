@@ -23,19 +23,17 @@ know (NULL in JSON, the format of a time in SQLite, a type of the user's own tha
 def make_uniform(survey: Survey, plan: RevertPlan, births: Births) -> None:
     """Mark in each object that is updated what is updated in any of its table's; its value stays what it is."""
     gone = {*plan.inserted, *plan.deleted}
-    names: dict[Mapper[Any], set[str]] = {}
-    touched: dict[Mapper[Any], set[Entity]] = {}
-    for entity, sets in _updates(survey, plan):
+    tables: dict[Mapper[Any], dict[Entity, set[str]]] = {}
+    for entity, names in _updates(survey, plan):
         if entity not in gone:
             top = lineage(inspect(entity.model))[0]
-            names.setdefault(top, set()).update(sets)
-            touched.setdefault(top, set()).add(entity)
-    for top, entities in touched.items():
-        if len(entities) == 1:
-            continue
-        for entity in entities:
+            tables.setdefault(top, {}).setdefault(entity, set()).update(names)
+    for rows in tables.values():
+        every: set[str] = set().union(*rows.values())
+        for entity, own in rows.items():
             live, late = survey.live[entity], births.later.get(entity, {})
-            for name in names[top].intersection(instance_state(live).dict).difference(late):
+            # Not its own: of what has been marked, the ORM does not know any more what it was linked to.
+            for name in (every - own).intersection(instance_state(live).dict).difference(late):
                 if isinstance(inspect(entity.model).columns[name].type, _STORED_AS_READ):
                     flag_modified(live, name)
 
