@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -74,11 +75,13 @@ class TransactionBase(AsyncAttrs):
         transaction_id = _id_of(self)
         changed: dict[Any, list[Any]] = {}
         for blueprint in blueprints_of(type(self)):
-            if blueprint.version_class is None or _is_below(blueprint):
+            if blueprint.version_class is None or _comes_with_above(blueprint):
                 continue
             begins = getattr(blueprint.version_class, blueprint.begins)
             order = [getattr(blueprint.version_class, name) for name in blueprint.key]
             made = select(blueprint.version_class).where(begins == transaction_id).order_by(*order)
+            if inspect(blueprint.version_class).polymorphic_on is None:
+                made = made.where(*_of_class(blueprint, exactly=True))
             # A class above gives the versions of those below it, as objects of their own classes.
             for version in await session.scalars(made, execution_options={"populate_existing": True}):
                 changed.setdefault(type(version), []).append(version)
@@ -118,15 +121,19 @@ class TransactionBase(AsyncAttrs):
         return user
 
 
-def _is_below(blueprint: Blueprint) -> bool:
-    return blueprint.above is not None and not blueprint.above.hidden
+def _comes_with_above(blueprint: Blueprint) -> bool:
+    if blueprint.above is None or blueprint.above.hidden:
+        return False
+    return inspect(blueprint.version_class).polymorphic_on is not None
 
 
 def _of_class(blueprint: Blueprint, *, exactly: bool = False) -> list[ColumnElement[bool]]:
     """Restrict the versions of a table that several classes share to those of one, or of it and those below it."""
     mapper: Mapper[Any] | None = None if blueprint.version_class is None else inspect(blueprint.version_class)
-    if mapper is None or mapper.polymorphic_on is None or not blueprint.history.shared:
+    if mapper is None or not blueprint.history.shared:
         return []
+    if mapper.polymorphic_on is None:
+        return list(_of_no_class_below(blueprint)) if exactly else []
     of = (mapper,) if exactly else mapper.self_and_descendants
     top = blueprint.history.version_table
     names_class: Any = mapper.base_mapper.polymorphic_on
@@ -137,6 +144,19 @@ def _of_class(blueprint: Blueprint, *, exactly: bool = False) -> list[ColumnElem
     same = [a == b for a, b in zip(own.key_of(own.version_table), blueprint.history.key_of(top), strict=True)]
     same.append(own.version_table.c[own.begins] == top.c[blueprint.begins])
     return [exists(select(null()).select_from(top).where(*same, named).correlate(own.version_table))]
+
+
+def _of_no_class_below(blueprint: Blueprint) -> Iterator[ColumnElement[bool]]:
+    """Where no column names the class, an entity is of the lowest one in whose table it has a row."""
+    own = blueprint.own
+    depth = len(blueprint.histories)
+    for other in blueprints_of(blueprint.transaction_class):
+        if other.histories[:depth] == blueprint.histories and len(other.histories) > depth:
+            below = other.histories[depth]
+            rows = below.version_table
+            same = [a == b for a, b in zip(below.key_of(rows), own.key_of(own.version_table), strict=True)]
+            same.append(rows.c[below.begins] == own.version_table.c[own.begins])
+            yield ~exists(select(null()).select_from(rows).where(*same).correlate(own.version_table))
 
 
 def _signed_by(transaction_class: type[TransactionBase], target: Any) -> Blueprint:

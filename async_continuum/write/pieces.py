@@ -25,7 +25,7 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.types import NullType
 
-from async_continuum.build import TableHistory, live_rows
+from async_continuum.build import TableHistory, kept_rows, live_rows
 from async_continuum.declare import NOTHING
 from async_continuum.dialects import Keys, differs
 from async_continuum.operation import Operation
@@ -166,9 +166,14 @@ class Pieces:
         """Copy live rows as they are stored."""
         values = {name: stored(self.live.c[name]) for name in self.history.columns}
         if self.history.extras is NOTHING:
-            return select(*values.values(), tx, operation)
+            return select(*values.values(), tx, operation).where(*self.kept)
         copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
-        return copied(copying, values, newest=newest)
+        return copied(copying, values, newest=newest).where(*self.kept)
+
+    @property
+    def kept(self) -> list[Flag]:
+        """The live row is of a class whose history is kept; others may stand in the same table."""
+        return kept_rows(self.history, self.live)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
