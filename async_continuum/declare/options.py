@@ -85,7 +85,6 @@ _INSTEAD = {
 # silently not kept is worse than one that is not made.
 _NOT_YET: dict[str, tuple[Any, ...]] = {
     "record_if": (None,),
-    "append_only": (False,),
     "transaction_cls": (None,),
 }
 
