@@ -23,6 +23,7 @@ from async_continuum.errors import (
 )
 from async_continuum.maintain import Discrepancy
 from async_continuum.manager import (
+    PendingChange,
     VersioningManager,
     backfill,
     current_transaction,
@@ -55,7 +56,7 @@ from async_continuum.model import (
     versions_of,
 )
 from async_continuum.operation import Change, Operation
-from async_continuum.read import TransactionBase, VersionQuery
+from async_continuum.read import TransactionBase, VersionQuery, changed_entities
 from async_continuum.record import set_context, versioning_context, versioning_disabled
 
 __version__ = "0.1.0"
@@ -71,6 +72,7 @@ __all__ = [
     "Operation",
     "OperationType",
     "Options",
+    "PendingChange",
     "ReadOnlySession",
     "RevertError",
     "TransactionBase",
@@ -83,6 +85,7 @@ __all__ = [
     "VersioningManager",
     "alive_at",
     "backfill",
+    "changed_entities",
     "changeset",
     "changesets",
     "count_versions",

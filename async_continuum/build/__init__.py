@@ -13,6 +13,7 @@ from async_continuum.build.blueprint import (
     history_of,
 )
 from async_continuum.build.cascades import Cascade, cascades
+from async_continuum.build.conditions import condition_on
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import map_class, mappers_of, unmap_class
@@ -23,6 +24,7 @@ from async_continuum.build.transaction import (
     add_user,
     build_transaction_class,
     forget_table,
+    needs_user,
     remove_transaction_class,
 )
 from async_continuum.build.twins import live_rows, may_have_twins
@@ -43,6 +45,7 @@ __all__ = [
     "build_transaction_class",
     "cascades",
     "complete",
+    "condition_on",
     "detach",
     "detach_link",
     "ends_of",
@@ -59,6 +62,7 @@ __all__ = [
     "map_class",
     "mappers_of",
     "may_have_twins",
+    "needs_user",
     "past_targets",
     "relate",
     "remove_transaction_class",

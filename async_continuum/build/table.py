@@ -10,6 +10,7 @@ from sqlalchemy import Column, Index, MetaData, Table, select
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
+from async_continuum.build.conditions import condition
 from async_continuum.build.names import fit
 from async_continuum.build.types import OperationType, transaction_id_type
 from async_continuum.declare import NOTHING, AddedColumn, Extras, Settings, Strategy
@@ -32,6 +33,8 @@ class TableHistory:
     operation: str
     strategy: Strategy
     extras: Extras = NOTHING
+    record_if: ColumnElement[bool] | None = None
+    """Which rows are recorded, on columns of the table; None: all."""
     added: tuple[AddedColumn, ...] = ()
     """What the version table holds besides the columns of the table."""
     is_link: bool = False
@@ -103,6 +106,7 @@ def build_table(
         operation=settings.operation_type_column_name,
         strategy=settings.strategy,
         extras=settings.extras,
+        record_if=condition(table, settings, model=model),
     )
     _add_indexes(history)
     _add_extras(history, model=model)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict
 
+from sqlalchemy.sql import ClauseElement
+
 from async_continuum.declare.extras import NOTHING, Extras
 from async_continuum.errors import ImproperlyConfigured
 
@@ -59,9 +61,11 @@ class Settings:
     end_transaction_column_name: str = "end_transaction_id"
     operation_type_column_name: str = "operation_type"
     strategy: Strategy = "validity"
+    record_if: Any = None
     use_module_name: bool = False
     schema: str | None = None
     transaction_table_name: str = "transaction"
+    transaction_cls: Any = None
     unrecorded: Unrecorded = "warn"
     extras: Extras = NOTHING
     """What plugins add; no option, but given with them."""
@@ -79,10 +83,8 @@ _INSTEAD = {
 # silently not kept is worse than one that is not made.
 _NOT_YET: dict[str, tuple[Any, ...]] = {
     "native_versioning": (False,),
-    "record_if": (None,),
     "past_default": (None, {}),
     "append_only": (False,),
-    "transaction_cls": (None,),
 }
 
 
@@ -144,6 +146,10 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = f"must be a tuple of classes, not {value!r}."
     elif name == "schema" and not (value is None or (isinstance(value, str) and value)):
         problem = f"must be the name of a schema or None, not {value!r}."
+    elif name == "record_if" and not (value is None or isinstance(value, ClauseElement) or callable(value)):
+        problem = f"must be a SQL expression on the row, or a function of a PendingChange, not {value!r}."
+    elif name == "transaction_cls" and not (value is None or callable(value)):
+        problem = f"must be a class derived from TransactionBase, or a function that gives one, not {value!r}."
     elif name in _NOT_YET and value not in _NOT_YET[name]:
         problem = "is not available in this version: leave it out."
     if problem is not None:

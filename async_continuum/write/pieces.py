@@ -25,7 +25,7 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.types import NullType
 
-from async_continuum.build import TableHistory, live_rows
+from async_continuum.build import TableHistory, condition_on, live_rows
 from async_continuum.declare import NOTHING
 from async_continuum.dialects import Keys, differs
 from async_continuum.operation import Operation
@@ -154,20 +154,32 @@ class Pieces:
     @property
     def target(self) -> list[str]:
         """The columns of the version table that a copy fills."""
-        return [
-            *self.history.columns,
-            self.history.begins,
-            self.history.operation,
-            *(each.column.key for each in self.history.added),
-        ]
+        return [*self.contents, self.history.begins, self.history.operation]
 
     def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
         stored = {name: _stored(self.live.c[name]) for name in self.history.columns}
         if self.history.extras is NOTHING:
-            return select(*stored.values(), tx, operation)
-        copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
-        return copied(copying, stored, newest=newest)
+            copy = select(*stored.values(), tx, operation)
+        else:
+            copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
+            copy = copied(copying, stored, newest=newest)
+        recorded = self.recorded(self.live)
+        if recorded is None:
+            return copy
+        # That a row goes is recorded wherever history says that it is there.
+        return copy.where(or_(recorded, self.has_history(self.live)) if gone else recorded)
+
+    def recorded(self, rows: FromClause) -> Flag | None:
+        """Restrict live rows to those that are recorded at all; None: all are."""
+        given = self.history.record_if
+        return None if given is None else condition_on(given, self.history.table, rows)
+
+    def has_history(self, rows: FromClause) -> Flag:
+        """Rows whose newest version says that they are alive."""
+        known = self.history.version_table.alias("known")
+        newest = select(self.operation(known)).where(self.same(known, rows)).order_by(self.begins(known).desc())
+        return newest.limit(1).correlate(rows).scalar_subquery() != constant(Operation.DELETE)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -195,6 +207,9 @@ def close_changed(p: Pieces, tx: Id) -> Update:
             ),
         )
     )
+    recorded = p.recorded(live)
+    if recorded is not None:
+        changed = changed.where(recorded)
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), changed)
     return update.values({p.history.ends: tx})
 
@@ -202,7 +217,11 @@ def close_changed(p: Pieces, tx: Id) -> Update:
 def close_all(p: Pieces, tx: Id) -> Update:
     """Close the open versions of rows that go, and of none that somebody else has deleted before."""
     live = p.live_as("live")
-    alive = exists(select(null()).select_from(live).where(p.same(live, p.versions)).correlate(p.versions))
+    going = select(null()).select_from(live).where(p.same(live, p.versions))
+    recorded = p.recorded(live)
+    if recorded is not None:
+        going = going.where(or_(recorded, p.operation(p.versions) != constant(Operation.DELETE)))
+    alive = exists(going.correlate(p.versions))
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), alive)
     return update.values({p.history.ends: tx})
 

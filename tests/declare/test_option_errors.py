@@ -48,7 +48,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("schema", 5, "name of a schema"),
     ("create_composite_index", True, "has no use here.*remove the option"),
     ("native_versioning", True, "not available in this version"),
-    ("record_if", bool, "not available in this version"),
+    ("record_if", 5, "a SQL expression on the row, or a function"),
     ("past_default", {"name": ""}, "not available in this version"),
     ("append_only", True, "not available in this version"),
     ("unrecorded", "raise", "not available in this version"),
@@ -56,7 +56,7 @@ BAD: list[tuple[str, Any, str]] = [
 GLOBAL_BAD: list[tuple[str, Any, str]] = [
     ("transaction_table_name", "", "must be a name"),
     ("transaction_table_name", None, "must be a name"),
-    ("transaction_cls", object, "not available in this version"),
+    ("transaction_cls", object, "TransactionBase"),
     ("transaction_tablename", "tx", "Did you mean 'transaction_table_name'"),
 ]
 
