@@ -2,11 +2,11 @@
 
 The rooms, in the order in which a change walks through them: ``declare`` (a model says what is kept), ``build`` (its
 history tables and classes), ``record`` (what a flush changed, and who did it), ``write`` (version rows, set-based) or
-``native`` (by triggers of the database), ``read`` (moments, versions, changesets), ``revert`` (a version becomes the
-present), ``maintain`` (backfill, vacuum, verify), ``model`` (the typed methods of models and versions), ``manager``
-(switches it all on and off). ``dialects`` holds what databases do differently. A room imports only rooms below it, and
-only through their ``__init__``. Above the roof, imported by nobody in the house: ``schema`` (the data steps of
-migrations) and ``ext`` (what joins it to web servers and to Alembic).
+``native`` (by triggers of the database), ``read`` (moments, versions, changesets), ``past`` (a session as of a moment),
+``revert`` (a version becomes the present), ``maintain`` (backfill, vacuum, verify), ``model`` (the typed methods of
+models and versions), ``manager`` (switches it all on and off). ``dialects`` holds what databases do differently. A room
+imports only rooms below it, and only through their ``__init__``. Above the roof, imported by nobody in the house:
+``schema`` (the data steps of migrations) and ``ext`` (what joins it to web servers and to Alembic).
 """
 
 from async_continuum.build import OperationType, UtcDateTime
@@ -35,9 +35,11 @@ from async_continuum.manager import (
     versioning_manager,
 )
 from async_continuum.model import (
+    TransactionBase,
     Version,
     Versioned,
     alive_at,
+    changes_between,
     changeset,
     changesets,
     count_versions,
@@ -56,16 +58,19 @@ from async_continuum.model import (
     versions_of,
 )
 from async_continuum.operation import Change, Operation
-from async_continuum.read import TransactionBase, VersionQuery, changed_entities
+from async_continuum.past import ChangesBetween, EntityChange, as_of
+from async_continuum.read import VersionQuery, changed_entities
 from async_continuum.record import set_context, versioning_context, versioning_disabled
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Change",
+    "ChangesBetween",
     "ClassNotVersioned",
     "ColumnNotVersioned",
     "Discrepancy",
+    "EntityChange",
     "GlobalOptions",
     "ImproperlyConfigured",
     "NoSession",
@@ -84,8 +89,10 @@ __all__ = [
     "VersioningError",
     "VersioningManager",
     "alive_at",
+    "as_of",
     "backfill",
     "changed_entities",
+    "changes_between",
     "changeset",
     "changesets",
     "count_versions",

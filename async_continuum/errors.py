@@ -56,13 +56,16 @@ class RevertError(VersioningError):
 
 
 class ReadOnlySession(VersioningError):
-    """A session in the past was asked to write, or to run what cannot be answered from history."""
+    """A session in the past was asked to write, or to run what cannot be answered from history.
 
-    def __init__(self, statement: object) -> None:
+    The culprit is `statement`: the statement, or what was asked for.
+    """
+
+    def __init__(
+        self, statement: object, *, named: str | None = None, because: str = "use an ordinary session."
+    ) -> None:
         self.statement = statement
-        super().__init__(
-            f"This session shows the past and is read-only; it refused: {statement}. Use an ordinary session."
-        )
+        super().__init__(f"This session shows the past and is read-only; it refused {named or statement}: {because}")
 
 
 class UnrecordedStatement(VersioningError):

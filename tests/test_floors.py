@@ -24,6 +24,7 @@ FLOORS = {
     "read": 3,
     "revert": 4,
     "maintain": 4,
+    "past": 4,
     "plugins": 4,
     "model": 5,
     "manager": 6,

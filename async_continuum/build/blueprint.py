@@ -21,6 +21,7 @@ from async_continuum.declare import (
     key_columns,
     parent_of,
     refuse_inherited,
+    refuse_past_default,
     versioned_table,
 )
 from async_continuum.errors import ClassNotVersioned, ImproperlyConfigured
@@ -100,6 +101,7 @@ def build(
     """
     above = _above(mapper, settings, base, transaction_class)
     histories = _histories(mapper, settings, above)
+    refuse_past_default(mapper, [history.table.c[name] for history in histories for name in history.columns])
     version_class = None
     if settings.create_models:
         known = None if above is None else Above(inspect(above.model), above.histories, above.version_class)

@@ -2,7 +2,13 @@
 
 from async_continuum.declare.extras import COMPANIONS, NOTHING, AddedColumn, Companion, Extras
 from async_continuum.declare.lineage import attribute_of, key_columns, lineage, parent_of, versioned_table
-from async_continuum.declare.mapping import declared_options, kept_columns, refuse_inherited, settings_of
+from async_continuum.declare.mapping import (
+    declared_options,
+    kept_columns,
+    refuse_inherited,
+    refuse_past_default,
+    settings_of,
+)
 from async_continuum.declare.options import GlobalOptions, Options, Settings, Strategy, read_options
 
 __all__ = [
@@ -23,6 +29,7 @@ __all__ = [
     "parent_of",
     "read_options",
     "refuse_inherited",
+    "refuse_past_default",
     "settings_of",
     "versioned_table",
 ]

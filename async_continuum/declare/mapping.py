@@ -80,6 +80,29 @@ def refuse_inherited(mapper: Mapper[Any], kept: Collection[Column[Any]]) -> None
             )
 
 
+def refuse_past_default(mapper: Mapper[Any], kept: Collection[Column[Any]]) -> None:
+    """Refuse a value declared for a column whose past values history holds, or that is none of the class's.
+
+    ``kept`` are the columns that history holds. Raises `ImproperlyConfigured`.
+    """
+    declared = declared_options(mapper.class_) or {}
+    excluded = {
+        name
+        for attribute, column in mapper.columns.items()
+        if column not in set(kept)
+        for name in (attribute, column.key, column.name)
+    }
+    for name in declared.get("past_default") or ():
+        if name in excluded:
+            continue
+        problem = "which is not excluded: history holds its past values."
+        if not mapper.has_property(name):
+            problem = f"which is no column of it that is excluded. {nearest(name, frozenset(excluded))}"
+        raise ImproperlyConfigured(
+            f"option 'past_default' names {name!r}, {problem}", model=mapper.class_, option="past_default"
+        )
+
+
 def _names(mapper: Mapper[Any], column: Column[Any]) -> set[str]:
     """List what an option may call a column: its name, its key, its attribute."""
     return {column.name, column.key, attribute_of(mapper, column) or column.key}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
 from sqlalchemy.sql import ClauseElement
@@ -64,6 +65,7 @@ class Settings:
     record_if: Any = None
     use_module_name: bool = False
     schema: str | None = None
+    past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
     transaction_cls: Any = None
     unrecorded: Unrecorded = "warn"
@@ -83,7 +85,6 @@ _INSTEAD = {
 # silently not kept is worse than one that is not made.
 _NOT_YET: dict[str, tuple[Any, ...]] = {
     "native_versioning": (False,),
-    "past_default": (None, {}),
     "append_only": (False,),
 }
 
@@ -144,6 +145,8 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         value is None or (isinstance(value, (tuple, list)) and all(isinstance(base, type) for base in value))
     ):
         problem = f"must be a tuple of classes, not {value!r}."
+    elif name == "past_default" and not (value is None or _is_named_values(value)):
+        problem = f"must be a dict of values by the names of excluded columns, not {value!r}."
     elif name == "schema" and not (value is None or (isinstance(value, str) and value)):
         problem = f"must be the name of a schema or None, not {value!r}."
     elif name == "record_if" and not (value is None or isinstance(value, ClauseElement) or callable(value)):
@@ -166,6 +169,10 @@ def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value)
 
 
+def _is_named_values(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
 def _check_column_names(settings: Settings, options: Mapping[str, Any], model: type | None) -> None:
     names = [getattr(settings, name).lower() for name in _COLUMN_NAMES]
     for option in _COLUMN_NAMES:
@@ -184,5 +191,7 @@ def _normalized(name: str, value: Any) -> Any:
             return frozenset(value)
         case "base_classes":
             return tuple(value or ())
+        case "past_default":
+            return MappingProxyType(dict(value or {}))
         case _:
             return value

@@ -107,30 +107,35 @@ def _encoder(types: Sequence[TypeEngine[Any]], dialect: Dialect) -> Callable[[Ke
     ]
 
 
+def parameter(name: str) -> str:
+    """Name a parameter as no column is called: SQLAlchemy would take it for the new value of that column."""
+    return f"ac_{name}"
+
+
 def _one(types: Sequence[TypeEngine[Any]]) -> Keys:
     # By far the most frequent number. PostgreSQL plans an equality once for a prepared statement, but an array of
     # unknown length anew each time, which costs more than the rest of such a statement.
     def among(columns: Columns, name: str) -> ColumnElement[bool]:
-        binds = [bindparam(f"{name}_{i}", type_=type_) for i, type_ in enumerate(types)]
+        binds = [bindparam(f"{parameter(name)}_{i}", type_=type_) for i, type_ in enumerate(types)]
         return and_(*(column == bind for column, bind in zip(columns, binds, strict=True)))
 
     def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
-        return {f"{name}_{i}": value for i, value in enumerate(keys[0])}
+        return {f"{parameter(name)}_{i}": value for i, value in enumerate(keys[0])}
 
     return Keys("one", among, bind)
 
 
 def _arrays(types: Sequence[TypeEngine[Any]]) -> Keys:
     def among(columns: Columns, name: str) -> ColumnElement[bool]:
-        arrays = [bindparam(f"{name}_{i}", type_=ARRAY(type_)) for i, type_ in enumerate(types)]
+        arrays = [bindparam(f"{parameter(name)}_{i}", type_=ARRAY(type_)) for i, type_ in enumerate(types)]
         if len(arrays) == 1:
             return columns[0] == any_(arrays[0])
         rows = func.unnest(*arrays).table_valued(*(f"k{i}" for i in range(len(arrays)))).render_derived()
         return tuple_(*columns).in_(select(*rows.c))
 
     def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
-        return {f"{name}_{i}": list(values) for i, values in enumerate(zip(*keys, strict=True))} or {
-            f"{name}_{i}": [] for i in range(len(types))
+        return {f"{parameter(name)}_{i}": list(values) for i, values in enumerate(zip(*keys, strict=True))} or {
+            f"{parameter(name)}_{i}": [] for i in range(len(types))
         }
 
     return Keys("arrays", among, bind)
@@ -138,14 +143,14 @@ def _arrays(types: Sequence[TypeEngine[Any]]) -> Keys:
 
 def _json(width: int, encode: Callable[[Key], list[Any]]) -> Keys:
     def among(columns: Columns, name: str) -> ColumnElement[bool]:
-        value = func.json_each(bindparam(name, type_=Text())).table_valued("value").c.value
+        value = func.json_each(bindparam(parameter(name), type_=Text())).table_valued("value").c.value
         if width == 1:
             return columns[0].in_(select(value))
         return tuple_(*columns).in_(select(*(func.json_extract(value, f"$[{i}]") for i in range(width))))
 
     def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
         encoded = [encode(key) for key in keys]
-        return {name: json.dumps([key[0] for key in encoded] if width == 1 else encoded)}
+        return {parameter(name): json.dumps([key[0] for key in encoded] if width == 1 else encoded)}
 
     return Keys("json", among, bind)
 
@@ -153,10 +158,10 @@ def _json(width: int, encode: Callable[[Key], list[Any]]) -> Keys:
 def _chunks(types: Sequence[TypeEngine[Any]]) -> Keys:
     def among(columns: Columns, name: str) -> ColumnElement[bool]:
         if len(types) == 1:
-            return columns[0].in_(bindparam(name, expanding=True, type_=types[0]))
-        return tuple_(*columns).in_(bindparam(name, expanding=True))
+            return columns[0].in_(bindparam(parameter(name), expanding=True, type_=types[0]))
+        return tuple_(*columns).in_(bindparam(parameter(name), expanding=True))
 
     def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
-        return {name: [key[0] for key in keys] if len(types) == 1 else list(keys)}
+        return {parameter(name): [key[0] for key in keys] if len(types) == 1 else list(keys)}
 
     return Keys("chunks", among, bind, chunked=True)

@@ -36,9 +36,8 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
-from async_continuum.model import Version, awaitable_versions
+from async_continuum.model import TransactionBase, Version, awaitable_versions
 from async_continuum.plugins import TransactionBuild
-from async_continuum.read import TransactionBase
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
+from async_continuum.model import TransactionBase
 from async_continuum.plugins import Plugins
-from async_continuum.read import TransactionBase
 
 
 class VersioningManager:

@@ -17,9 +17,9 @@ from async_continuum.manager.intake import Configuration
 from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.scope import mapper_scope, session_scope
 from async_continuum.manager.signature import Signature
-from async_continuum.model import Versioned
+from async_continuum.model import TransactionBase, Versioned
 from async_continuum.plugins import Plugin, read_plugins
-from async_continuum.read import TransactionBase, require_async
+from async_continuum.read import require_async
 
 R = TypeVar("R")
 

@@ -20,9 +20,11 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.engine import CursorResult
+from sqlalchemy.engine.cursor import _NO_CURSOR_DML, _NO_RESULT_METADATA
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql import operators
+from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BooleanClauseList
+from sqlalchemy.sql.expression import UpdateBase
 from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
@@ -37,6 +39,11 @@ def changed_table(statement: Any) -> Table | None:
     while not isinstance(target, Table) and hasattr(target, "element"):
         target = target.element
     return target if isinstance(target, Table) else None
+
+
+def changes_within(statement: Any) -> list[Any]:
+    """List the INSERTs, UPDATEs and DELETEs inside a statement, in its CTEs."""
+    return [each for each in visitors.iterate(statement) if isinstance(each, UpdateBase) and each is not statement]
 
 
 def assigned(statement: Update | Insert) -> dict[str, Any]:
@@ -118,6 +125,18 @@ def keys_inserted(
     return None if told is None else _keys_of(history, [_by_column(history, told)])
 
 
+def keys_of_values(history: TableHistory, statement: Insert) -> list[Key] | None:
+    """Read the keys off an INSERT's own values, where they are plainly there."""
+    if statement.select is not None or is_upsert(statement):
+        return None
+    rows = _rows_of_values(statement) or [assigned(statement)]
+    plain = [
+        {name: value.effective_value if isinstance(value, BindParameter) else value for name, value in row.items()}
+        for row in rows
+    ]
+    return _keys_of(history, plain)
+
+
 def keys_returned(history: TableHistory, result: CursorResult[Any]) -> list[Key] | None:
     """Read the keys of inserted rows out of what `Insert.return_defaults` has fetched; None where it has not."""
     rows = result.returned_defaults_rows
@@ -125,6 +144,13 @@ def keys_returned(history: TableHistory, result: CursorResult[Any]) -> list[Key]
     if rows is None or any(column not in row._mapping for row in rows[:1] for column in columns):
         return None
     return [tuple(row._mapping[column] for column in columns) for row in rows]
+
+
+def hide_returned(result: CursorResult[Any], rowcount: int) -> None:
+    """Let a result look as it would if its statement had not been asked for keys as well."""
+    # Private: SQLAlchemy has no way to fetch the keys of many inserted rows without a result that tells of it.
+    result._metadata, result.cursor_strategy = _NO_RESULT_METADATA, _NO_CURSOR_DML
+    result.context._rowcount = rowcount
 
 
 def _by_column(history: TableHistory, told: Any) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from sqlalchemy.sql.expression import UpdateBase
 from async_continuum.build import LinkBlueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.links import keys_inserted, keys_matched
-from async_continuum.manager.pending import Pending, prepare
+from async_continuum.manager.pending import Pending
+from async_continuum.manager.preparing import prepare, prepare_inside
 from async_continuum.manager.recorder import Recorder
-from async_continuum.manager.statements import changed_table, will_tell_keys
+from async_continuum.manager.statements import changed_table, changes_within, will_tell_keys
 from async_continuum.record import is_disabled
 
 _OPTION = "async_continuum"
@@ -41,6 +42,8 @@ class Watch:
         self._is_flushing = is_flushing
         self._engines: WeakSet[Engine] = WeakSet()
         self._sessions: WeakKeyDictionary[Connection, ReferenceType[Session]] = WeakKeyDictionary()
+        # Those in CTEs of a statement that is being executed now, by its context.
+        self._inside: WeakKeyDictionary[Any, list[Pending]] = WeakKeyDictionary()
 
     def begin(self, session: Session, connection: Connection) -> None:
         """Record what is executed on a connection for a session; where several share it, for the first."""
@@ -90,8 +93,7 @@ class Watch:
             recorder = self._recorder(session)
             if recorder is not None and recorder.changes.has_doomed():
                 recorder.record_doomed(connection)
-        table = changed_table(statement)
-        kept = None if table is None else self._coverage.kept(table)
+        kept = self._kept(statement)
         if kept is None or _OPTION in statement.get_execution_options():
             return statement
         link = isinstance(kept[0], LinkBlueprint)
@@ -130,11 +132,36 @@ class Watch:
             pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
             if pending is not None and pending.owner is self:
                 text = pending.rewritten(text, context)
+        # DDL has none; most statements neither.
+        if context is not None and getattr(context.compiled, "ctes", None):
+            self._before_inside(connection, context)
         return text, parameters
+
+    def _before_inside(self, connection: Connection, context: Any) -> None:
+        """Prepare the statements in the CTEs of another."""
+        if not any(self._kept(cte.element) for cte in context.compiled.ctes) or context in self._inside:
+            return
+        session = self._session_of(connection)
+        recorder = None if session is None else self._recorder(session)
+        if recorder is None:
+            return
+        named = {bind.key for bind in context.compiled.bind_names if not bind.unique}
+        given = {name: value for name, value in context.compiled_parameters[0].items() if name in named}
+        self._inside[context] = prepared = []
+        for statement in changes_within(context.invoked_statement):
+            kept = self._kept(statement)
+            if kept is not None and not is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
+                prepared.append(prepare_inside(self, connection, *kept, statement, given, recorder))
+
+    def _kept(self, statement: Any) -> tuple[Any, Any] | None:
+        table = changed_table(statement) if isinstance(statement, UpdateBase) else None
+        return None if table is None else self._coverage.kept(table)
 
     def _after_execute(
         self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any], result: Any
     ) -> None:
+        for inside in self._inside.pop(result.context, ()) if self._inside else ():
+            inside.record(None)
         if not isinstance(statement, UpdateBase):
             return
         pending: Pending | None = statement.get_execution_options().get(_OPTION)

@@ -2,6 +2,7 @@
 
 from async_continuum.model.lookup import (
     alive_at,
+    changes_between,
     changeset,
     changesets,
     count_versions,
@@ -19,14 +20,17 @@ from async_continuum.model.lookup import (
     versioned_objects,
     versions_of,
 )
+from async_continuum.model.transaction import TransactionBase
 from async_continuum.model.version import Version
 from async_continuum.model.versioned import Versioned, awaitable_versions
 
 __all__ = [
+    "TransactionBase",
     "Version",
     "Versioned",
     "alive_at",
     "awaitable_versions",
+    "changes_between",
     "changeset",
     "changesets",
     "count_versions",

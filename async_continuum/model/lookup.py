@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum import read
-from async_continuum.build import blueprint_of, find_blueprint, history_of
-from async_continuum.errors import ClassNotVersioned
+from async_continuum.build import Blueprint, blueprint_of, blueprints_of, find_blueprint, history_of
+from async_continuum.errors import ClassNotVersioned, ImproperlyConfigured
+from async_continuum.model.transaction import TransactionBase
 from async_continuum.model.version import Version
 from async_continuum.model.versioned import awaitable_versions, require_version_class
 from async_continuum.operation import Change, Operation
-from async_continuum.read import Moment, TransactionBase, VersionQuery
+from async_continuum.past import ChangesBetween, transaction_classes
+from async_continuum.read import Moment, VersionQuery
 
 M = TypeVar("M")
 V = TypeVar("V", bound=Version[Any])
@@ -125,6 +127,39 @@ def alive_at(version: Any, moment: Moment) -> ColumnElement[bool]:
 async def changesets(session: AsyncSession, versions: Iterable[V]) -> dict[V, dict[str, Change]]:
     """Give the changeset of each of many versions, in a number of queries that does not grow with theirs."""
     return await read.changesets(session, versions)
+
+
+@overload
+def changes_between(
+    session: AsyncSession | async_scoped_session[Any], model: type[M], since: Moment, until: Moment
+) -> ChangesBetween[Version[M]]: ...
+
+
+@overload
+def changes_between(
+    session: AsyncSession | async_scoped_session[Any], model: Iterable[type[Any]] | None, since: Moment, until: Moment
+) -> ChangesBetween[Version[Any]]: ...
+
+
+def changes_between(session: Any, model: Any, since: Moment, until: Moment) -> ChangesBetween[Any]:
+    """Give the query of what was inserted, updated and deleted between two moments, net; no IO yet.
+
+    Of one model, of several, or with None of all that are versioned. With ``until`` before ``since`` it says what
+    would have to be done to go back. Raises `ClassNotVersioned`; awaiting it raises `ValueError` for an unknown
+    transaction id.
+    """
+    models = [model] if isinstance(model, type) else _all_models() if model is None else list(model)
+    for each in models:
+        version_class(each)
+    return ChangesBetween(read.require_async(session), tuple(blueprint_of(each) for each in models), since, until)
+
+
+def _all_models() -> list[type[Any]]:
+    signing = transaction_classes()
+    if len(signing) > 1:
+        raise ImproperlyConfigured("several registries keep history: name the models whose changes are meant.")
+    blueprints: list[Blueprint] = [found for each in signing for found in blueprints_of(each)]
+    return [found.model for found in blueprints if found.version_class is not None]
 
 
 async def count_versions(instance: Any) -> int:

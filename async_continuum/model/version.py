@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
 
-from async_continuum import read, revert
-from async_continuum.build import find_blueprint, relate
+from async_continuum import past, read, revert
+from async_continuum.build import blueprint_of, find_blueprint, relate
 from async_continuum.operation import Change, Operation
 from async_continuum.revert import RevertPlan
 
@@ -94,6 +94,15 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         if this version is a DELETE: the entity is deleted. Raises `RevertError`, and then nothing is changed.
         """
         return cast("M | None", await revert.revert(self, session, relations))
+
+    async def as_live(self, session: AsyncSession) -> M | None:
+        """Give the entity as an object of the model, as it was at this version; None if this version is a DELETE.
+
+        It lives in a session in the past of its own, inside ``session`` (see `as_of`): its relations, loaded by
+        ``awaitable_attrs``, are those of that moment, and it cannot be written.
+        """
+        blueprint = blueprint_of(self)
+        return cast("M | None", await past.object_as_of(session, blueprint, read.key_of(self), self))
 
     async def plan_revert(self, session: AsyncSession, *, relations: Sequence[str] = ()) -> RevertPlan:
         """Say what `revert` would insert, update, delete, link and unlink, and touch nothing. Raises `RevertError`."""

@@ -5,10 +5,11 @@ from async_continuum.read.changeset import (
     changeset_of,
     changesets,
     diff,
+    difference,
     pending_changeset,
     same_stored,
 )
-from async_continuum.read.moment import Moment, alive
+from async_continuum.read.moment import Moment, alive, aware, bound, key_of, transaction_id_of
 from async_continuum.read.neighbours import index_of, neighbour
 from async_continuum.read.query import VersionQuery
 from async_continuum.read.source import is_transient, key_from, require_async, require_sync, session_of
@@ -20,17 +21,22 @@ __all__ = [
     "TransactionBase",
     "VersionQuery",
     "alive",
+    "aware",
+    "bound",
     "changed_entities",
     "changeset_of",
     "changesets",
     "diff",
+    "difference",
     "index_of",
     "is_transient",
     "key_from",
+    "key_of",
     "neighbour",
     "pending_changeset",
     "require_async",
     "require_sync",
     "same_stored",
     "session_of",
+    "transaction_id_of",
 ]

@@ -77,6 +77,12 @@ async def diff(version: Any, other: Any) -> Changeset:
     return _differences(_values(old, blueprint), _values(new, blueprint), _types(blueprint))
 
 
+def difference(before: Any | None, after: Any | None) -> Changeset:
+    """Give what differs between two loaded versions of one entity, or between one and nothing; no IO."""
+    values = [{} if version is None else instance_dict(version) for version in (before, after)]
+    return _differences(values[0], values[1], _types(blueprint_of(before if after is None else after)))
+
+
 def pending_changeset(instance: Any) -> Changeset:
     """Give what has been set on a live object and not flushed yet; no IO.
 

@@ -9,7 +9,7 @@ from sqlalchemy import DateTime, Integer, func, inspect, literal_column, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.build import Blueprint, find_blueprint
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint
 from async_continuum.dialects import shortly_after, shortly_before
 
 Moment = Any
@@ -84,6 +84,11 @@ def identity_in_order(identity: tuple[Any, ...], blueprint: Blueprint) -> list[A
     names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     values = dict(zip(names, identity, strict=True))
     return [values[name] for name in (*blueprint.key, blueprint.begins)]
+
+
+def key_of(version: Any) -> tuple[Any, ...]:
+    """Give the key of the entity that a version is of, from its identity."""
+    return tuple(identity_in_order(_identity(version), blueprint_of(version))[:-1])
 
 
 async def require_known(session: AsyncSession, moment: Moment, blueprint: Blueprint) -> None:

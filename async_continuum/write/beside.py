@@ -35,7 +35,7 @@ from async_continuum.write.pieces import TX, Pieces
 Rows = tuple[Table, Sequence[Mapping[str, Any]]]
 """Rows of a companion that come with a new transaction row, without their transaction's id."""
 
-ENTITY: ColumnElement[str] = bindparam("entity", type_=String())
+ENTITY: ColumnElement[str] = bindparam("ac_entity", type_=String())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def insert_rows(connection: Connection, transaction_id: int, rows: Sequence[Rows
 
 def rows_statement(table: Table, names: Sequence[str], transaction_id: ColumnElement[int]) -> Any:
     """Insert rows that are handed over in one array for each column (PostgreSQL)."""
-    arrays = [bindparam(f"{table.name}_{name}", type_=ARRAY(table.c[name].type)) for name in names]
+    arrays = [bindparam(f"ac_{table.name}_{name}", type_=ARRAY(table.c[name].type)) for name in names]
     given = func.unnest(*arrays).table_valued(*names).render_derived(name=f"given_{table.name}")
     copied = select(transaction_id, *given.c)
     return insert(table).from_select([_companion(table).transaction_id.key, *names], copied, include_defaults=False)
@@ -103,7 +103,9 @@ def rows_statement(table: Table, names: Sequence[str], transaction_id: ColumnEle
 def rows_parameters(rows: Sequence[Rows]) -> dict[str, list[Any]]:
     """Give the arrays of `rows_statement`."""
     return {
-        f"{table.name}_{name}": [each[name] for each in values] for table, values in rows for name in (values[0] or ())
+        f"ac_{table.name}_{name}": [each[name] for each in values]
+        for table, values in rows
+        for name in (values[0] or ())
     }
 
 

@@ -46,7 +46,7 @@ class FollowerStatements:
         return removed
 
     def _parameters(self, keys: AnyKeys, transaction_id: int) -> dict[str, Any]:
-        return {"tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
+        return {"ac_tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
 
     def _of_leader(self, rows: FromClause) -> Any:
         led = self.leader.version_table.alias("led")

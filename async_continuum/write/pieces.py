@@ -34,7 +34,8 @@ from async_continuum.write.copying import copied, copying_of
 Flag = ColumnElement[bool]
 Id = ColumnElement[int]
 
-TX: Id = bindparam("tx", type_=BigInteger())
+# Called as no column is: SQLAlchemy would take a parameter of a column's name for its new value.
+TX: Id = bindparam("ac_tx", type_=BigInteger())
 
 
 def constant(operation: Operation) -> ColumnElement[Any]:

@@ -44,7 +44,7 @@ class Settlement:
         """Take away what says nothing any more; returns how many versions that were."""
         removed = 0
         for batch in self.pieces.keys.batches(keys):
-            parameters = {"tx": transaction_id, **self.pieces.keys.bind(batch, "keys")}
+            parameters = {"ac_tx": transaction_id, **self.pieces.keys.bind(batch, "keys")}
             taken = connection.execute(self.futile, parameters).rowcount
             if taken and self.reopened is not None:
                 connection.execute(self.reopened, parameters)
@@ -97,7 +97,7 @@ class PortableStatements:
         again: bool,
     ) -> int:
         hint, new = fresh_part(keys, fresh)
-        parameters = {"tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
+        parameters = {"ac_tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
         place = ("live", hint, again)
@@ -111,7 +111,7 @@ class PortableStatements:
         if place not in self._built:
             self._built[place] = self._gone_statements(again=again)
         return sum(
-            _run(connection, self._built[place], {"tx": transaction_id, **self.pieces.keys.bind(batch, "keys")})
+            _run(connection, self._built[place], {"ac_tx": transaction_id, **self.pieces.keys.bind(batch, "keys")})
             for batch in self.pieces.keys.batches(keys)
         )
 

@@ -106,9 +106,9 @@ class PostgresqlStatements:
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
         if transaction_id is None:
-            parameters |= {f"tx_{name}": value for name, value in values.items()}
+            parameters |= {f"ac_tx_{name}": value for name, value in values.items()}
         else:
-            parameters["tx"] = transaction_id
+            parameters["ac_tx"] = transaction_id
         names = tuple(values) if transaction_id is None else None
         # What plugins add: rows of the new transaction, and statements that go with versions of an entity.
         given = tuple((companion, tuple(each[0])) for companion, each in rows)
@@ -120,7 +120,7 @@ class PostgresqlStatements:
         if given:
             parameters |= rows_parameters(rows)
         if beside:
-            parameters["entity"] = entity
+            parameters["ac_entity"] = entity
         tx, overtaken, count = connection.execute(self._built[place], parameters).one()
         return Written(tx, bool(overtaken), count)
 
@@ -165,7 +165,7 @@ class PostgresqlStatements:
         return result
 
     def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:
-        given = {name: bindparam(f"tx_{name}", type_=table.c[name].type) for name in names}
+        given = {name: bindparam(f"ac_tx_{name}", type_=table.c[name].type) for name in names}
         values = {"issued_at": clock(self.pieces.dialect), **given}
         return insert(table).values(values).returning(table.c.id).cte("taken")
 

@@ -81,7 +81,7 @@ def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
         _follower(target, follower, keys).settle(target.connection, keys, ledger.transaction_id)
     if removed and target.entity is not None and target.history.extras.writes:
         writing = written_by(statements.pieces, target.transaction_table, removed=True)
-        given = {"tx": ledger.transaction_id, "entity": target.entity}
+        given = {"ac_tx": ledger.transaction_id, "ac_entity": target.entity}
         for statement in target.history.extras.versions_removed(writing):
             execute_beside(target.connection, statement, given)
         ledger = replace(ledger, noted=ledger.noted - {target.place})
@@ -123,7 +123,7 @@ def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone:
 
 
 def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
-    given = {"tx": ledger.transaction_id, "entity": target.entity}
+    given = {"ac_tx": ledger.transaction_id, "ac_entity": target.entity}
     for statement in statements.beside(target.transaction_table, first=target.place not in ledger.noted):
         for batch in statements.pieces.keys.batches(keys):
             execute_beside(target.connection, statement, {**given, **statements.pieces.keys.bind(batch, "keys")})

@@ -17,12 +17,12 @@ HEADER = """
 from sqlalchemy import Column, Enum, ForeignKey, Integer, String, Table, Text
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from async_continuum import Versioned, VersioningManager, make_versioned
+from async_continuum import Versioned, VersioningManager, make_versioned, plugins
 
 class Base(AsyncAttrs, DeclarativeBase):
     pass
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=USER, options=OPTIONS)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=USER, options=OPTIONS, plugins=PLUGINS)
 """
 
 
@@ -41,11 +41,13 @@ class Project:
             shutil.copy(template / name, self.folder / name)
         self._env = (self.folder / "env.py").read_text()
 
-    def declare(self, source: str, *, options: str = "{}", user_cls: str | None = None) -> ModuleType:
+    def declare(
+        self, source: str, *, options: str = "{}", user_cls: str | None = None, plugins: str = "None"
+    ) -> ModuleType:
         """Make these the models of the environment."""
         name = f"models_{self.folder.parent.name.replace('-', '_')}_{len(self.modules)}"
         (self.folder / f"{name}.py").write_text(
-            HEADER.replace("OPTIONS", options).replace("USER", repr(user_cls)) + source
+            HEADER.replace("OPTIONS", options).replace("USER", repr(user_cls)).replace("PLUGINS", plugins) + source
         )
         sys.path.insert(0, str(self.folder))
         try:

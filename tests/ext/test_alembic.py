@@ -139,6 +139,50 @@ def test_a_round_trip_leaves_nothing_to_generate_and_history_whole(project, engi
     assert inspect(engine_now).get_table_names() == ["alembic_version"]
 
 
+KEPT_ELSEWHERE = """
+class Animal(Versioned, Base):
+    __tablename__ = "animal"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+
+class Dog(Animal):
+    __tablename__ = "dog"
+    __mapper_args__ = {"polymorphic_identity": "dog"}
+    id: Mapped[int] = mapped_column(ForeignKey("animal.id"), primary_key=True)
+    mood: Mapped[str | None] = mapped_column(String(20))
+"""
+
+PLUGINS = """[
+    plugins.PropertyModTrackerPlugin(), plugins.TransactionChangesPlugin(), plugins.TransactionMetaPlugin(),
+    plugins.ActivityPlugin(), plugins.NullDeletePlugin(),
+]"""
+
+
+def test_tables_of_plugins_and_of_hierarchies_are_ordinary_too(project, engine_now, database):
+    options = "{'transaction_table_name': 'deed', 'table_name': 'past_%s', 'transaction_column_name': 'tx'}"
+    zoo = project.declare(KEPT_ELSEWHERE, options=options, plugins=PLUGINS)
+    script = project.autogenerate()
+    assert "async_continuum" not in script
+    project.upgrade()
+    project.check()
+    proved(database, zoo.manager)
+    with Session(engine_now) as session:
+        session.add(zoo.Dog(id=1, mood="sad"))
+        session.commit()
+        session.get_one(zoo.Dog, 1).mood = "glad"
+        session.commit()
+    # Without the plugins their tables and columns go, without the class its history.
+    project.declare(KEPT_ELSEWHERE.partition("class Dog")[0], options=options)
+    script = project.autogenerate()
+    assert "op.drop_column('past_animal', 'kind_mod')" in script
+    project.upgrade()
+    project.check()
+    database.managers = {}
+    project.downgrade()
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
 SHOP = """
 class Product(Versioned, Base):
     __tablename__ = "product"

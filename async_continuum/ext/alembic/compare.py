@@ -9,8 +9,9 @@ from alembic.autogenerate import comparators
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AddColumnOp, CreateTableOp, MigrateOperation, OpContainer, UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import ARRAY, Column, DateTime, Enum, SmallInteger
+from sqlalchemy import ARRAY, JSON, Column, DateTime, Enum, SmallInteger
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 from async_continuum import OperationType, UtcDateTime
@@ -59,8 +60,9 @@ def _is_ours(noted: Any) -> bool:
 
 
 def _plain(column: Column[Any], context: AutogenContext, *, shares: bool) -> Column[Any]:
-    plain = _plain_type(column.type)
-    if shares and dialect_of(context).name == "postgresql":
+    dialect = dialect_of(context)
+    plain = _plain_type(column.type, dialect)
+    if shares and dialect.name == "postgresql":
         plain = _existing_type(plain)
     if plain is column.type:
         return column
@@ -70,9 +72,13 @@ def _plain(column: Column[Any], context: AutogenContext, *, shares: bool) -> Col
     return copied
 
 
-def _plain_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+def _plain_type(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
     if isinstance(type_, OperationType):
         return SmallInteger()
+    if type(type_) is JSON and isinstance(type_.dialect_impl(postgresql.dialect()), postgresql.JSONB):  # type: ignore[no-untyped-call]
+        # Alembic writes a JSONB among the variants of a type with names that the script does not have.
+        chosen = postgresql.JSONB if dialect.name == "postgresql" else JSON
+        return chosen(none_as_null=type_.none_as_null)
     return DateTime() if isinstance(type_, UtcDateTime) else type_
 
 

@@ -1,0 +1,184 @@
+"""Prepare a statement so that the rows it touches are known: it names them, they are marked, or claimed before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Insert, Update
+
+from async_continuum.build import TableHistory
+from async_continuum.dialects import SettingMarks, TableMarks, marks_for
+from async_continuum.manager.pending import Kept, Pending, unrecorded
+from async_continuum.manager.recorder import Recorder
+from async_continuum.manager.statements import (
+    Parameters,
+    changes_within,
+    is_alone,
+    keys_named,
+    keys_of_values,
+    moves_keys,
+    rows_matched,
+    will_tell_keys,
+)
+from async_continuum.record import Key, changes_of_table
+
+
+def prepare(
+    owner: object,
+    connection: Connection,
+    kept: Kept,
+    history: TableHistory,
+    statement: Any,
+    parameters: Parameters,
+    recorder: Recorder,
+    *,
+    flushing: bool,
+) -> Pending:
+    """See to it that what a statement is about to do can be recorded; rows that go are versioned now."""
+    pending = Pending(owner, connection, kept, history, statement, parameters, recorder, flushing)
+    match statement:
+        case Insert():
+            _prepare_insert(pending)
+        case _ if _may_be_compound(connection) and changes_within(statement):
+            # Whatever finds its rows would execute the statement inside it as well.
+            pending.lost = True
+            unrecorded(kept, statement)
+        case Update() if moves_keys(history, statement, parameters):
+            _claim(pending, moving=True)
+        case Update():
+            _prepare_update(pending)
+        case _:
+            _claim(pending, moving=False)
+    return pending
+
+
+def prepare_inside(
+    owner: object, connection: Connection, kept: Kept, history: TableHistory, statement: Any, given: Any, recorder: Any
+) -> Pending:
+    """Do as `prepare` for a statement in a CTE of another one, which is left as it is: what it touches is read."""
+    pending = Pending(owner, connection, kept, history, statement, [given] if given else [], recorder, False)
+    if isinstance(statement, Insert):
+        pending.keys = keys_of_values(history, statement)
+        pending.lost = pending.keys is None
+    elif changes_within(statement):
+        pending.lost = True
+    else:
+        moving = isinstance(statement, Update) and moves_keys(history, statement, [])
+        _read(pending, rows_matched(history, statement, moving=moving, given=[]), moving=moving)
+        # How many rows it touches is told by nobody.
+        pending.claimed = None
+        if pending.gone:
+            going = changes_of_table(connection, kept, history, gone=pending.gone, moved=moving)
+            recorder.record_going([going])
+    if pending.lost:
+        unrecorded(kept, statement)
+    return pending
+
+
+def _may_be_compound(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def _prepare_insert(pending: Pending) -> None:
+    statement, dialect = pending.statement, pending.connection.dialect
+    if will_tell_keys(pending.history, statement, pending.parameters) or _watch(pending):
+        return
+    # Private: whether a statement returns anything stands nowhere else.
+    if not statement._returning and dialect.insert_returning and not statement._return_defaults:
+        columns = [pending.history.table.c[name] for name in pending.history.key]
+        pending.statement = statement.return_defaults(*columns)
+        pending.returned = True
+    elif not statement._return_defaults:
+        pending.lost = True
+        unrecorded(pending.kept, statement)
+
+
+def _prepare_update(pending: Pending) -> None:
+    named = keys_named(pending.history, pending.statement, pending.parameters, only=False)
+    if named is not None:
+        pending.keys = named
+    elif not _watch(pending):
+        _claim(pending, moving=False)
+
+
+def _watch(pending: Pending) -> bool:
+    """Have the database mark the rows that the statement touches, exactly, whatever its condition."""
+    connection = pending.connection
+    many = len(pending.parameters) > 1
+    marks = marks_for(pending.history.key_types, connection.dialect)
+    if _may_be_compound(connection) and changes_within(pending.statement):
+        # PostgreSQL takes statements that change something in the outermost WITH alone.
+        return False
+    if isinstance(marks, TableMarks):
+        marks.begin(connection, many=many)
+        marks.watch(connection, pending.history.table, [pending.history.table.c[n].name for n in pending.history.key])
+        pending.watched = True
+    elif isinstance(marks, SettingMarks) and _can_return(pending, many=many):
+        marks.begin(connection, many=many)
+        pending.returning = True
+    else:
+        return False
+    pending.marks, pending.keys = marks, marks.keys()
+    return True
+
+
+def _can_return(pending: Pending, *, many: bool) -> bool:
+    if pending.statement._returning or pending.statement._return_defaults:
+        return True
+    # Rows of no column at all, by which the row count is told, are no result to asyncpg alone; and many single rows
+    # are inserted faster by one statement that returns their keys.
+    return pending.connection.dialect.driver == "asyncpg" and not (many and isinstance(pending.statement, Insert))
+
+
+def _claim(pending: Pending, *, moving: bool) -> None:
+    """Find and lock the rows that the statement is about to change, version them if they go, and hold it to them."""
+    connection, history, statement = pending.connection, pending.history, pending.statement
+    deleting = isinstance(statement, Delete)
+    named = keys_named(history, statement, pending.parameters, only=True) if deleting else None
+    if named is not None:
+        pending.gone = named
+    else:
+        _mark(pending, moving=moving)
+    if (deleting or moving) and pending.gone:
+        going = changes_of_table(connection, pending.kept, history, gone=pending.gone, moved=moving)
+        pending.recorder.record_going([going])
+
+
+def _mark(pending: Pending, *, moving: bool) -> None:
+    connection, history, statement = pending.connection, pending.history, pending.statement
+    parameters = pending.parameters
+    given = list(parameters[0]) if parameters else []
+    found = rows_matched(history, statement, moving=moving, given=given)
+    marks = marks_for(history.key_types, connection.dialect, moving=moving)
+    if marks is None:
+        _read(pending, found, moving=moving)
+        return
+    marks.begin(connection, many=len(parameters) > 1)
+    pending.claimed = marks.claim(connection, found, parameters)
+    pending.marks = marks
+    before, after = marks.keys(), marks.keys(after=moving)
+    if isinstance(statement, Delete) or moving:
+        pending.gone = before
+    if not isinstance(statement, Delete):
+        pending.keys = after
+    if moving and len(parameters) > 1:
+        return
+    if is_alone(history, statement):
+        # The condition may not say the same twice: random(), or SKIP LOCKED, or what the first of two steps changed.
+        statement = statement._generate()
+        statement._where_criteria = ()
+    way = before.way
+    pending.statement = statement.where(way.among([statement.table.c[name] for name in history.key], "keys"))
+
+
+def _read(pending: Pending, found: Any, *, moving: bool) -> None:
+    width = len(pending.history.key)
+    rows: dict[tuple[Any, ...], None] = {}
+    for given in pending.parameters or [{}]:
+        rows |= dict.fromkeys(tuple(row) for row in pending.connection.execute(found, dict(given)))
+    before: list[Key] = list(dict.fromkeys(row[:width] for row in rows))
+    pending.claimed = len(before)
+    if isinstance(pending.statement, Delete) or moving:
+        pending.gone = before
+    if not isinstance(pending.statement, Delete):
+        pending.keys = [row[-width:] for row in rows]

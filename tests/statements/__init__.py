@@ -1,0 +1,1 @@
+"""Statements on models and tables are recorded as objects are."""
