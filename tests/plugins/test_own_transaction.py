@@ -116,7 +116,7 @@ def test_what_cannot_sign_is_refused_by_name(own):
     elsewhere = new_base()
     for given, base, problem in (
         ("transaction", Base, "must be a class derived from TransactionBase"),
-        (object, Base, "derive the class from TransactionBase"),
+        (object, Base, "derive it from TransactionBase"),
         (lambda registry: None, Base, "derive the class from TransactionBase"),
         (Wrong, Base, "must be one column, id"),
         (Naive, Base, "UtcDateTime"),

@@ -121,7 +121,7 @@ def test_what_cannot_be_asked_is_refused_by_name(own):
     for given, problem in ((column("state") == "x", "state"), (5, "SQL expression")):
         with pytest.raises(ac.ImproperlyConfigured, match=problem) as caught:
             type(
-                "Wrong",
+                f"Wrong{problem[:3]}",
                 (Versioned, Base),
                 {
                     "__tablename__": f"wrong_{problem[:3]}",
