@@ -18,8 +18,9 @@ from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import map_class, mappers_of, unmap_class
 from async_continuum.build.names import fit
-from async_continuum.build.relations import past_targets, relate
+from async_continuum.build.relations import expect_relation, relate
 from async_continuum.build.table import TableHistory, ends_of, resolve_types
+from async_continuum.build.targets import past_targets
 from async_continuum.build.transaction import (
     add_user,
     build_transaction_class,
@@ -49,6 +50,7 @@ __all__ = [
     "detach",
     "detach_link",
     "ends_of",
+    "expect_relation",
     "extend",
     "find_blueprint",
     "find_history",

@@ -77,6 +77,11 @@ def detach_link(link: LinkBlueprint) -> None:
 
 
 def _key(table: Table) -> list[Column[Any]]:
-    # What a link links identifies it, also where the table has a surrogate key, or none at all.
+    # What a link links identifies it, also where the table has a surrogate key, or none at all. Of its foreign keys,
+    # those of the primary key or required ones: another may say who made the link.
     linking = [column for column in table.c if column.foreign_keys]
-    return linking or list(table.primary_key.columns) or list(table.c)
+    primary = list(table.primary_key.columns)
+    if primary and set(primary) <= set(linking):
+        return primary
+    required = [column for column in linking if not column.nullable]
+    return required if len(required) > 1 else linking or primary or list(table.c)

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Table, and_, bindparam, inspect, or_, select, type_coerce
-from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote, synonym
-from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
+from sqlalchemy import Column, Table, and_, inspect, or_, select, type_coerce
+from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, synonym
+from sqlalchemy.sql import ColumnElement, FromClause, visitors
 
-from async_continuum.build.blueprint import Blueprint, blueprint_of, find_blueprint, find_history
+from async_continuum.build.blueprint import Blueprint, find_blueprint, find_history
 from async_continuum.build.comparing import Compared
+from async_continuum.build.joins import NotKept, Place, adapted, alive, either, moved_to_versions, staying
 from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.build.version_class import Unavailable
 from async_continuum.operation import Operation
 
-Place = Callable[[Column[Any]], ColumnElement[Any] | None]
-"""Where a column of the present stands in the past; None where history does not hold it."""
+
+class _ToCome:
+    """Stands on a version class for a relation that its model has got since mappers were configured.
+
+    When the model's attribute is announced, it does not know yet where it leads: what asks for it first, finds out.
+    """
+
+    def __init__(self, name: str, blueprint: Blueprint) -> None:
+        self.name = name
+        self.blueprint = blueprint
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        relate(self.blueprint)
+        return getattr(owner if instance is None else instance, self.name)
 
 
-class _NotKept(Exception):
-    """A relation depends on a column that history excludes."""
+def expect_relation(blueprint: Blueprint, name: str) -> bool:
+    """Give the version class a relation that its model is just given, its mapper being configured; say if it is one."""
+    mapper: Mapper[Any] = inspect(blueprint.model)
+    prop = mapper.get_property(name) if mapper.configured and mapper.has_property(name) else None
+    if not isinstance(prop, RelationshipProperty) or blueprint.version_class is None:
+        return False
+    if not inspect(blueprint.version_class).has_property(name):
+        setattr(blueprint.version_class, name, _ToCome(name, blueprint))
+    return True
 
 
 def relate(blueprint: Blueprint) -> None:
@@ -32,6 +51,9 @@ def relate(blueprint: Blueprint) -> None:
         relate(blueprint.above)
     mapper: Mapper[Any] = inspect(blueprint.model)
     version_mapper: Mapper[Any] = inspect(blueprint.version_class)
+    for name, value in list(vars(blueprint.version_class).items()):
+        if isinstance(value, _ToCome):
+            delattr(blueprint.version_class, name)
     _compose(blueprint)
     excluded = blueprint.settings.exclude - blueprint.settings.include
     for name, prop in mapper.relationships.items():
@@ -42,10 +64,8 @@ def relate(blueprint: Blueprint) -> None:
             continue
         try:
             version_mapper.add_property(name, _past(prop, blueprint))
-        except _NotKept as reason:
-            setattr(
-                blueprint.version_class, name, Unavailable(name, f"it depends on {reason}, which history excludes.")
-            )
+        except NotKept as reason:
+            setattr(blueprint.version_class, name, Unavailable(name, f"it depends on {reason}."))
     _alias(blueprint)
 
 
@@ -78,28 +98,28 @@ def _alias(blueprint: Blueprint) -> None:
 
 
 def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
-    local = _moved(*blueprint.histories)
+    local = moved_to_versions(*blueprint.histories)
     target = find_blueprint(prop.mapper.class_)
     target = None if target is None or target.version_class is None else target
     begins = blueprint.history.version_table.c[blueprint.begins]
-    to = _moved(*target.histories) if target else _stays(prop.mapper)
+    to = moved_to_versions(*target.histories) if target else staying(prop.mapper)
     arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist, "comparator_factory": Compared}
     if prop.secondary is not None:
         links = _links(prop, target)
         arguments["secondary"] = links.rows
         arguments["primaryjoin"] = and_(
-            _adapted(prop.primaryjoin, local, links.moved, foreign_to=links.moved),
+            adapted(prop.primaryjoin, local, links.moved, foreign_to=links.moved),
             *(held(links.rows, name, begins) for name in links.lifetimes),
         )
         arguments["secondaryjoin"] = links.to_target
-        ordered = _either(to, links.moved)
+        ordered = either(to, links.moved)
     else:
-        arguments["primaryjoin"] = _adapted(prop.primaryjoin, local, to)
+        arguments["primaryjoin"] = adapted(prop.primaryjoin, local, to)
         if target is not None:
             arguments["primaryjoin"] = and_(arguments["primaryjoin"], alive(target.history, begins))
         ordered = to
     if prop.order_by:
-        arguments["order_by"] = [_adapted(clause, ordered, ordered) for clause in prop.order_by]
+        arguments["order_by"] = [adapted(clause, ordered, ordered, strict=False) for clause in prop.order_by]
     if prop.collection_class is not None:
         arguments["collection_class"] = prop.collection_class
     return relationship(target.version_class if target else prop.mapper.class_, **arguments)
@@ -119,8 +139,10 @@ def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
     """Join an association's versions to those of its target, so that any loader can go over it."""
     secondary: Any = prop.secondary
     history = find_history(secondary) if isinstance(secondary, Table) else None
+    if history is None and any(isinstance(t, Table) and find_history(t) for t in visitors.iterate(secondary)):
+        raise NotKept(f"{secondary}, which joins rows whose past it would not show")
     source: Any = secondary if history is None else history.version_table
-    link = _stays(secondary) if history is None else _moved(history)
+    link = staying(secondary) if history is None else moved_to_versions(history)
     columns = [column.label(f"link_{column.key}") for column in _kept(secondary, history, source)]
     lifetimes, joined = [], source
     if history is not None:
@@ -130,7 +152,9 @@ def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
         # The table of the target that the links refer to; a version in one of a hierarchy has one in each.
         linked = _linked(prop, target)
         versions = linked.version_table.alias("target")
-        joined = source.join(versions, _adapted(prop.secondaryjoin, link, _moved(linked, rows=versions), plain=True))
+        joined = source.join(
+            versions, adapted(prop.secondaryjoin, link, moved_to_versions(linked, rows=versions), plain=True)
+        )
         # A coercion, because with_parent() would take a column that descends from the target's for the target's own.
         keyed = [(name, versions.c[name]) for name in linked.key]
         columns += [type_coerce(column, column.type).label(f"target_{name}") for name, column in keyed]
@@ -147,7 +171,7 @@ def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
         return rows.c.get(f"link_{column.key}") if column.table is secondary else None
 
     if target is None:
-        to_target = _adapted(prop.secondaryjoin, moved, _stays(prop.mapper), foreign_to=moved)
+        to_target = adapted(prop.secondaryjoin, moved, staying(prop.mapper), foreign_to=moved)
     else:
         now = linked.version_table
         pairs = [foreign(rows.c[f"target_{name}"]) == now.c[name] for name in linked.key]
@@ -173,126 +197,6 @@ def held(rows: FromClause, name: str, at: ColumnElement[Any]) -> ColumnElement[b
     return and_(begins <= at, or_(ends.is_(None), ends > at))
 
 
-def alive(history: TableHistory, at: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Restrict the remote side of a relation to the versions that were alive at a transaction."""
-    versions = history.version_table
-    begins, operation = remote(versions.c[history.begins]), remote(versions.c[history.operation])
-    if history.ends is not None:
-        ends: Any = remote(versions.c[history.ends])
-    else:
-        ends = _said_to_be_remote(ends_of(history, versions), versions)
-    return and_(begins <= at, or_(ends.is_(None), ends > at), operation != Operation.DELETE)
-
-
-def _said_to_be_remote(ends: ColumnElement[Any], versions: FromClause) -> ColumnElement[Any]:
-    # Where a relation leads back to its own table, SQLAlchemy takes for local what nobody says is remote.
-    def say(element: ClauseElement, **_: Any) -> Any:
-        return remote(element) if isinstance(element, Column) and element.table is versions else None
-
-    said: ColumnElement[Any] = visitors.replacement_traverse(ends, {}, say)
-    return said
-
-
 def _linked(prop: RelationshipProperty[Any], target: Blueprint) -> TableHistory:
     named = {element.table for element in visitors.iterate(prop.secondaryjoin) if isinstance(element, Column)}
     return next((history for history in target.histories if history.table in named), target.history)
-
-
-def _moved(*histories: TableHistory, rows: FromClause | None = None) -> Place:
-    by_table = {history.table: history for history in histories}
-
-    def place(column: Column[Any]) -> ColumnElement[Any] | None:
-        history = by_table.get(column.table)
-        if history is None:
-            return None
-        if column.key not in history.columns:
-            raise _NotKept(f"{history.table.name}.{column.name}")
-        return (history.version_table if rows is None else rows).c[column.key]
-
-    return place
-
-
-def _stays(target: FromClause | Mapper[Any]) -> Place:
-    tables = set(target.tables) if isinstance(target, Mapper) else {target}
-    return lambda column: column if column.table in tables else None
-
-
-def _either(*places: Place) -> Place:
-    def place(column: Column[Any]) -> ColumnElement[Any] | None:
-        return next((found for found in (each(column) for each in places) if found is not None), None)
-
-    return place
-
-
-def _adapted(clause: Any, local: Place, to: Place, *, foreign_to: Place | None = None, plain: bool = False) -> Any:
-    """Move a join condition into the past, side by side, with the annotations that say which side is which."""
-
-    def move(element: ClauseElement, **_: Any) -> ClauseElement | None:
-        if not isinstance(element, Column):
-            return None
-        # Private, for want of a public way to read what remote() and foreign() have said.
-        annotations = element._annotations
-        column: Any = element._deannotate()
-        sides = (to, local) if "remote" in annotations else (local, to)
-        found = _either(*sides)(column)
-        if found is None:
-            return None
-        if plain:
-            return found
-        moved: Any = found
-        if "remote" in annotations and foreign_to is None:
-            moved = remote(moved)
-        if "foreign" in annotations or (foreign_to is not None and foreign_to(column) is not None):
-            moved = foreign(moved)
-        return moved  # type: ignore[no-any-return]
-
-    return visitors.replacement_traverse(clause, {}, move)
-
-
-def past_targets(blueprint: Blueprint, name: str, parents: FromClause) -> Any:
-    """Select (key of the parent, version of the target) for a relation as it was at the transaction ``:moment``.
-
-    ``parents`` is an alias of the model's version table; the caller restricts it to the keys it wants.
-    """
-    mapper: Mapper[Any] = inspect(blueprint.model)
-    prop = mapper.relationships[name]
-    target = blueprint_of(prop.mapper.class_)
-    tx: Any = bindparam("moment", type_=blueprint.history.version_table.c[blueprint.begins].type)
-    now: Any = target.history.version_table
-    above, local = _whole(blueprint, parents)
-    to = _moved(*target.histories)
-    source = select(*blueprint.history.key_of(parents), target.version_class)
-    ordered = to
-    if prop.secondary is None:
-        source = source.join_from(above, target.version_class, _adapted(prop.primaryjoin, local, to, plain=True))
-    else:
-        secondary: Any = prop.secondary
-        history = find_history(secondary)
-        links: Any = secondary if history is None else history.version_table.alias("links")
-        link = _stays(secondary) if history is None else _moved(history, rows=links)
-        ordered = _either(to, link)
-        source = source.join_from(above, links, _adapted(prop.primaryjoin, local, link, plain=True))
-        source = source.join(target.version_class, _adapted(prop.secondaryjoin, link, to, plain=True))
-        if history is not None:
-            source = source.where(_alive_in(history, links, tx))
-    source = source.where(_alive_in(blueprint.history, parents, tx), _alive_in(target.history, now, tx))
-    if prop.order_by:
-        source = source.order_by(*(_adapted(clause, ordered, ordered, plain=True) for clause in prop.order_by))
-    return source
-
-
-def _whole(blueprint: Blueprint, top: FromClause) -> tuple[FromClause, Place]:
-    """Join the version tables of a class to an alias of the topmost one."""
-    whole, places = top, [_moved(blueprint.history, rows=top)]
-    for below in blueprint.histories[1:]:
-        rows = below.version_table.alias(f"parent_{len(places)}")
-        same = [a == b for a, b in zip(below.key_of(rows), blueprint.history.key_of(top), strict=True)]
-        whole = whole.join(rows, and_(*same, rows.c[below.begins] == top.c[blueprint.history.begins]))
-        places.append(_moved(below, rows=rows))
-    return whole, _either(*places)
-
-
-def _alive_in(history: TableHistory, versions: FromClause, at: ColumnElement[Any]) -> ColumnElement[bool]:
-    ends = ends_of(history, versions)
-    begins = versions.c[history.begins]
-    return and_(begins <= at, or_(ends.is_(None), ends > at), versions.c[history.operation] != Operation.DELETE)

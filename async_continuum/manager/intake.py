@@ -20,6 +20,7 @@ from async_continuum.build import (
     complete,
     detach,
     detach_link,
+    expect_relation,
     extend,
     find_blueprint,
     has_late_secondary,
@@ -207,10 +208,17 @@ class Intake:
             del self._links_to_come[table.key]
             self._build_link(table, *wanted)
 
-    def _attribute_instrument(self, model: type, _key: str, _attribute: object) -> None:
+    def _attribute_instrument(self, model: type, name: str, _attribute: object) -> None:
         blueprint = find_blueprint(model)
-        if blueprint is not None and blueprint.model is model and extend(blueprint) is not blueprint:
+        # Every manager hears of every class, and of the version classes.
+        if blueprint is None or blueprint.model is not model:
+            return
+        if blueprint.transaction_class not in self.transaction_classes.values():
+            return
+        if extend(blueprint) is not blueprint:
             self._coverage.changed()
+        if expect_relation(blueprint_of(model), name):
+            self._find_links(inspect(model), blueprint.settings)
 
     def complete(self, target: MetaData) -> list[str]:
         """Build what declarations alone did not tell of yet; give the keys of the tables that this adds."""

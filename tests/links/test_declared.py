@@ -1,7 +1,7 @@
 """Association tables get their version table however they are declared."""
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert, inspect, text
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert, inspect, text, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from async_continuum import Versioned, version_table
@@ -196,6 +196,51 @@ async def test_columns_may_be_called_otherwise_than_their_keys(own, database):
         await session.execute(insert(table).values([{"article_id": 1, "tag_id": n, "n": n} for n in (2, 3)]))
         await session.commit()
         assert (await links(session, manager, table, "n"))[2:] == [(1, 2, 2, "INSERT"), (1, 3, 3, "INSERT")]
+
+
+async def test_a_further_foreign_key_says_something_of_a_link_and_does_not_name_it(own, database):
+    Base, manager = own()
+    table = Table(
+        "article_tag",
+        Base.metadata,
+        Column("article_id", ForeignKey("article.id"), primary_key=True),
+        Column("tag_id", ForeignKey("tag.id"), primary_key=True),
+        Column("because_of", ForeignKey("tag.id")),
+    )
+    numbered = Table(
+        "numbered",
+        Base.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("article_id", ForeignKey("article.id"), nullable=False),
+        Column("tag_id", ForeignKey("tag.id"), nullable=False),
+        Column("because_of", ForeignKey("tag.id")),
+    )
+
+    class Tag(Versioned, Base):
+        __tablename__ = "tag"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Article(Versioned, Base):
+        __tablename__ = "article"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tags: Mapped[list[Tag]] = relationship(secondary=table, secondaryjoin=lambda: Tag.id == table.c.tag_id)
+        more: Mapped[list[Tag]] = relationship(
+            secondary=numbered,
+            secondaryjoin=lambda: Tag.id == numbered.c.tag_id,
+        )
+
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        session.add(Article(id=1, tags=[Tag(id=1)], more=[Tag(id=2)]))
+        await session.commit()
+        for each in (table, numbered):
+            await session.execute(update(each).values(because_of=2))
+            await session.commit()
+            key = (1, 1) if each is table else (1, 2)
+            assert await links(session, manager, each, "because_of") == [
+                (*key, None, "INSERT"),
+                (*key, 2, "UPDATE"),
+            ]
 
 
 async def test_a_link_follows_a_key_that_the_orm_moves(own, database):
