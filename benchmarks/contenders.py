@@ -1,7 +1,7 @@
 """Who is measured: the same models without history, and with ours. The others are in `peers` and `floor`."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -92,6 +92,11 @@ class Contender:
         """Read the state of all entities at a moment; here, of now."""
         return len((await session.scalars(select(self.Article))).all())
 
+    @asynccontextmanager
+    async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
+        """Give a session that sees the models as they were at a moment; here, as they are."""
+        yield session
+
 
 class SyncPlain(Contender):
     """The models without history, on the synchronous drivers."""
@@ -116,10 +121,15 @@ class Ours(Contender):
         super().__init__(backend)
         self.closes = self.strategy == "validity"
 
+    def plugins(self) -> list[Any]:
+        """List the plugins to record with."""
+        return []
+
     def _make_versioned(self) -> dict[str, Any]:
         from async_continuum import Versioned, make_versioned
 
-        make_versioned(user_cls=None, options={"strategy": self.strategy})  # type: ignore[typeddict-item]
+        options: Any = {"strategy": self.strategy}
+        make_versioned(user_cls=None, options=options, plugins=self.plugins())
         return {"mixins": (Versioned,), "attributes": {"__versioned__": {}}}
 
     def declare(self) -> None:
@@ -140,6 +150,13 @@ class Ours(Contender):
         version = version_class(self.Article)
         return len((await session.scalars(select(version).where(alive_at(version, moment)))).all())
 
+    @asynccontextmanager
+    async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
+        from async_continuum import as_of
+
+        async with as_of(session, moment) as past:
+            yield past
+
 
 class OursSubquery(Ours):
     """async_continuum with the strategy that closes nothing."""
@@ -147,6 +164,24 @@ class OursSubquery(Ours):
     name = "ours-subquery"
     label = "async_continuum, subquery"
     strategy = "subquery"
+
+
+class OursPlugins(Ours):
+    """async_continuum with all five plugins on."""
+
+    name = "ours-plugins"
+    label = "async_continuum, five plugins"
+
+    def plugins(self) -> list[Any]:
+        from async_continuum import plugins
+
+        return [
+            plugins.PropertyModTrackerPlugin(),
+            plugins.TransactionChangesPlugin(),
+            plugins.TransactionMetaPlugin(),
+            plugins.ActivityPlugin(),
+            plugins.NullDeletePlugin(),
+        ]
 
 
 class OursSync(Ours):
@@ -165,6 +200,6 @@ def all_contenders() -> dict[str, type[Contender]]:
     """Name every contender, the ones that the others are compared with first."""
     from benchmarks import floor, peers
 
-    known: list[type[Contender]] = [Contender, Ours, OursSubquery, *floor.CONTENDERS]
+    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursPlugins, *floor.CONTENDERS]
     known += [SyncPlain, OursSync, *peers.CONTENDERS]
     return {contender.name: contender for contender in known}

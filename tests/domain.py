@@ -36,13 +36,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 from sqlalchemy.types import TypeDecorator
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 class Base(AsyncAttrs, DeclarativeBase):
     """Of every model here. Only its models are versioned by `manager`, so that other tests may have their own."""
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls="User")
+manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls="User")
 
 
 # -- the magazine ---------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ class TableHistory:
     """What the version table holds besides the columns of the table."""
     is_link: bool = False
     """Whether this is an association table, whose rows are known by what they link."""
+    settings: Settings = field(default_factory=Settings)
     statements: dict[Any, Any] = field(default_factory=dict)
     """What later steps have compiled for this table, kept here so that it goes with the table."""
     decided: set[str] = field(default_factory=set)
@@ -105,6 +106,7 @@ def build_table(
         ends=settings.end_transaction_column_name if settings.strategy == "validity" else None,
         operation=settings.operation_type_column_name,
         strategy=settings.strategy,
+        settings=settings,
         extras=settings.extras,
         record_if=condition(table, settings, model=model),
     )

@@ -9,7 +9,7 @@ from async_continuum.declare.mapping import (
     refuse_past_default,
     settings_of,
 )
-from async_continuum.declare.options import GlobalOptions, Options, Settings, Strategy, read_options
+from async_continuum.declare.options import GlobalOptions, OnTruncate, Options, Settings, Strategy, read_options
 
 __all__ = [
     "COMPANIONS",
@@ -18,6 +18,7 @@ __all__ = [
     "Companion",
     "Extras",
     "GlobalOptions",
+    "OnTruncate",
     "Options",
     "Settings",
     "Strategy",

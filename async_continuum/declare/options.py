@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
@@ -15,6 +14,7 @@ from async_continuum.errors import ImproperlyConfigured
 
 Strategy = Literal["validity", "subquery"]
 Unrecorded = Literal["raise", "warn", "ignore"]
+OnTruncate = Literal["record", "refuse"]
 
 
 class Options(TypedDict, total=False):
@@ -38,6 +38,7 @@ class Options(TypedDict, total=False):
     past_default: Mapping[str, Any]
     unrecorded: Unrecorded
     append_only: bool
+    on_truncate: OnTruncate
 
 
 class GlobalOptions(Options, total=False):
@@ -68,6 +69,9 @@ class Settings:
     past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
     transaction_cls: Any = None
+    native_versioning: bool = False
+    append_only: bool = False
+    on_truncate: OnTruncate = "record"
     unrecorded: Unrecorded = "warn"
     extras: Extras = NOTHING
     """What plugins add; no option, but given with them."""
@@ -84,7 +88,6 @@ _INSTEAD = {
 # Named by the contract and not built yet: refused rather than ignored, because a promise that is
 # silently not kept is worse than one that is not made.
 _NOT_YET: dict[str, tuple[Any, ...]] = {
-    "native_versioning": (False,),
     "append_only": (False,),
 }
 
@@ -111,6 +114,9 @@ def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type 
 
 def nearest(name: str, valid: Sequence[str] | frozenset[str]) -> str:
     """Name the nearest valid word, or all of them."""
+    # Here, because who makes no mistake need not wait for its import.
+    from difflib import get_close_matches
+
     close = get_close_matches(name, sorted(valid), n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(sorted(valid))}."
 
@@ -133,6 +139,8 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = f"must be 'validity' or 'subquery', not {value!r}. {nearest(str(value), ('validity', 'subquery'))}"
     elif name == "unrecorded" and value not in ("raise", "warn", "ignore"):
         problem = f"must be 'raise', 'warn' or 'ignore', not {value!r}."
+    elif name == "on_truncate" and value not in ("record", "refuse"):
+        problem = f"must be 'record' or 'refuse', not {value!r}."
     elif name == "table_name" and not _is_template(value):
         problem = f"must hold one %s for the table's name and more, as '%s_version' does, not {value!r}."
     elif name in ("exclude", "include") and not _is_list_of_names(value):

@@ -56,7 +56,7 @@ def fresh_part(keys: AnyKeys, fresh: Fresh) -> tuple[Part, Sequence[Key]]:
     """Say how many of ``keys`` are among ``fresh``, and give them where they are in Python."""
     if isinstance(keys, MarkedKeys) or isinstance(fresh, MarkedKeys):
         return ("all" if isinstance(fresh, MarkedKeys) else "none"), ()
-    new = [key for key in keys if key in fresh]
+    new = [key for key in keys if key in fresh] if fresh else []
     return ("none" if not new else "all" if len(new) == len(keys) else "some"), new
 
 

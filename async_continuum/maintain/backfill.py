@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Insert, and_, exists, insert, literal_column, null, select, type_coerce, update
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Table,
+    and_,
+    exists,
+    insert,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import keys_for
 from async_continuum.operation import Operation
-from async_continuum.write import Pieces
+from async_continuum.write import Pieces, note_versions
 
 
 def pieces_of(connection: Connection, history: TableHistory) -> Pieces:
@@ -18,8 +30,19 @@ def pieces_of(connection: Connection, history: TableHistory) -> Pieces:
     return Pieces(history, connection.dialect, keys_for(history.key_types, [], connection.dialect))
 
 
-def backfill_table(connection: Connection, history: TableHistory, transaction_id: int, *, batch: int) -> int:
-    """Insert the missing versions, ``batch`` rows a statement; returns how many that were."""
+def backfill_table(
+    connection: Connection,
+    history: TableHistory,
+    transactions: Table,
+    transaction_id: int,
+    *,
+    batch: int,
+    entity: str | None = None,
+) -> int:
+    """Insert the missing versions, ``batch`` rows a statement; returns how many that were.
+
+    ``entity`` is the name of the class whose objects are in the table.
+    """
     p = pieces_of(connection, history)
     versions, live = history.version_table, p.live
     tx: Any = transaction_id
@@ -57,6 +80,8 @@ def backfill_table(connection: Connection, history: TableHistory, transaction_id
             break
     for below in history.followers:
         connection.execute(_rest(pieces_of(connection, below), history))
+    if total and entity is not None and history.extras.writes:
+        note_versions(connection, p, transactions, transaction_id, entity)
     return total
 
 

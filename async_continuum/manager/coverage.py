@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
 from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
 from async_continuum.dialects import AnyKeys, keys_for
+from async_continuum.native import TriggerPlan, plan_of
 from async_continuum.plugins import Plugins
 from async_continuum.record import Key
 
@@ -17,7 +19,7 @@ Kept = Blueprint | LinkBlueprint
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("_cascades", "_kept", "links", "models", "plugins")
+    __slots__ = ("__weakref__", "_cascades", "_kept", "_native", "links", "models", "plugins")
 
     def __init__(self) -> None:
         self.plugins = Plugins(())
@@ -25,18 +27,52 @@ class Coverage:
         self.links: dict[Table, LinkBlueprint] = {}
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
         self._kept: dict[Table, tuple[Kept, TableHistory]] | None = None
+        self._native: dict[Any, list[TableHistory]] | None = None
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
         self._cascades = None
         self._kept = None
+        self._native = None
+
+    def __iter__(self) -> Iterator[Kept]:
+        """Go over what history is kept of."""
+        yield from map(blueprint_of, self.models)
+        yield from self.links.values()
+
+    @property
+    def native(self) -> dict[Any, list[TableHistory]]:
+        """The tables that triggers record where the database is PostgreSQL, by the class that signs them."""
+        if self._native is None:
+            self._native = {}
+            for kept, history in self._histories():
+                if history.settings.native_versioning:
+                    self._native.setdefault(kept.transaction_class, []).append(history)
+        return self._native
+
+    def has_triggers(self, connection: Connection) -> bool:
+        """Say whether triggers record anything on this connection."""
+        return connection.dialect.name == "postgresql" and bool(self.native)
+
+    def plans(self, schemas: Mapping[str | None, str | None]) -> Iterator[tuple[Kept, TableHistory, TriggerPlan]]:
+        """Say what the triggers of every table are, or would be, where schemas are translated so."""
+        for kept, history in self._histories():
+            yield kept, history, plan_of(history, kept.transaction_table).translated(schemas)
+
+    def _histories(self) -> Iterator[tuple[Kept, TableHistory]]:
+        # The classes of a hierarchy share tables.
+        seen: set[TableHistory] = set()
+        for kept in self:
+            for history in kept.histories:
+                if history not in seen:
+                    seen.add(history)
+                    yield kept, history
 
     def kept(self, table: Table) -> tuple[Kept, TableHistory] | None:
         """Find who keeps the history of a table, and how; None where nobody does."""
         if self._kept is None:
             self._kept = {}
-            everything: list[Kept] = [*(blueprint_of(model) for model in self.models), *self.links.values()]
-            for each in everything:
+            for each in self:
                 for history in each.histories:
                     self._kept.setdefault(history.table, (each, history))
         return self._kept.get(table)
@@ -45,7 +81,7 @@ class Coverage:
         """List what the database does to other tables when rows of this one go, or move to another key."""
         if self._cascades is None:
             self._cascades = {}
-            for cascade in cascades([*(blueprint_of(model) for model in self.models), *self.links.values()]):
+            for cascade in cascades(self):
                 self._cascades.setdefault(cascade.parent, []).append(cascade)
         return self._cascades.get(history, [])
 

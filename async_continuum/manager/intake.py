@@ -37,6 +37,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.scope import MapperScope, SessionScope
 from async_continuum.manager.tracking import Tracker
+from async_continuum.manager.triggers import Triggers, refuse_unsupported
 from async_continuum.model import TransactionBase, Version, awaitable_versions
 from async_continuum.plugins import TransactionBuild
 
@@ -76,6 +77,9 @@ class Intake:
         listen = self._listeners.listen
         listen(self._configuration.mappers.mapper, "after_mapper_constructed", self._mapper_constructed)
         listen(MetaData, "before_create", self._before_create)
+        triggers = Triggers(self._coverage)
+        listen(MetaData, "after_create", triggers.after_create)
+        listen(MetaData, "before_drop", triggers.before_drop)
         listen(Table, "after_parent_attach", self._table_attached)
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
@@ -114,6 +118,7 @@ class Intake:
         build(mapper, settings, base=Version, transaction_class=self._transaction_class_for(mapper))
         self._coverage.models.append(model)
         self._coverage.changed()
+        refuse_unsupported(blueprint_of(model), self._coverage.plugins)
         self._untyped.extend(blueprint_of(model).histories)
         self._resolve_types()
         if not hasattr(model, "awaitable_versions"):

@@ -14,6 +14,7 @@ from async_continuum.manager.choosing import ChoosyTracker
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.intake import Configuration, Intake
 from async_continuum.manager.listeners import Listeners
+from async_continuum.manager.native_tracking import NativeTracker
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.sessions import Sessions
 from async_continuum.manager.tracking import Tracker
@@ -110,6 +111,8 @@ class VersioningManager:
         return self._sessions.recorder(session)
 
     def _tracker(self, model: type) -> Tracker:
+        if blueprint_of(model).settings.native_versioning:
+            return NativeTracker(model, self._sessions.recorder, self._coverage)
         record_if = blueprint_of(model).settings.record_if
         if callable(record_if):
             return ChoosyTracker(model, self._sessions.recorder, record_if)

@@ -11,8 +11,11 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import Blueprint, TableHistory
 from async_continuum.dialects import AnyKeys, MarkedKeys
+from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
+from async_continuum.manager.sharing import Sharing
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
+from async_continuum.native import records
 from async_continuum.plugins import Flushed, Signing
 from async_continuum.record import (
     Context,
@@ -47,6 +50,8 @@ class Recorder:
         "_coverage",
         "_moved",
         "_seen",
+        "_sharing",
+        "announcement",
         "changes",
         "ledgers",
         "session",
@@ -58,6 +63,8 @@ class Recorder:
         self.changes = FlushChanges()
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
+        self.announcement = Announcement(coverage, self._context, self._asked)
+        self._sharing = Sharing(coverage, self.announcement)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
         self._moved: list[tuple[Any, int, int]] = []
@@ -76,15 +83,16 @@ class Recorder:
         """Version rows while they are still there, and what the database takes away with them."""
         waiting = list(going)
         for changes in waiting:
-            place, ledger = self._begin(changes)
-            again = changes.history in self._seen[place]
-            ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
-            self._follow(changes, place, ledger, changes.gone, gone=True)
+            if not records(changes.history, connection := changes.connection):
+                place, ledger = self._begin(changes)
+                again = changes.history in self._seen[place]
+                ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+                self._follow(changes, place, ledger, changes.gone, gone=True)
             histories = (changes.history, *changes.followers)
             for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
                 if cascade.on_update if changes.moved else cascade.on_delete:
-                    keys = children(changes.connection, cascade, changes.gone, lock=True)
-                    waiting += self.changes.cascaded(changes.connection, cascade, keys, moved=changes.moved)
+                    keys = children(connection, cascade, changes.gone, lock=True)
+                    waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
 
     def record_flush(self) -> None:
         """Version what the flush has written, and what the database has changed in consequence."""
@@ -122,6 +130,8 @@ class Recorder:
         self._seen = {}
 
     def _record(self, changes: TableChanges) -> None:
+        if records(changes.history, changes.connection):
+            return
         place, ledger = self._begin(changes)
         target = self._target(changes)
         again = changes.moved or changes.history in self._seen[place]
@@ -142,6 +152,11 @@ class Recorder:
 
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
+        for transaction_class, signature in self.signatures.items():
+            place = self._place(transaction_class)
+            if self._sharing.is_at(place):
+                ledger = self.ledgers.at(place)
+                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
         for transaction_class, old, new in self._moved:
             move_loaded(self.session, transaction_class, old, new)
         self._moved = []
@@ -150,20 +165,22 @@ class Recorder:
     def finish(self) -> None:
         """Before the commit: write the rows that were asked for, and take away those that sign nothing."""
         for transaction_class, signature in self.signatures.items():
-            mapper = transaction_class.__mapper__
             place = self._place(transaction_class)
             ledger = self.ledgers.at(place)
-            if ledger.transaction_id is None:
-                values = self._values(place)
-                given = {**values, **signature.values}
-                transaction_id = new_transaction(place[0], mapper.local_table, given, self._rows(place))
-                self.ledgers.put(place, replace(ledger, transaction_id=transaction_id))
+            if self._sharing.is_at(place):
+                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=True))
+            elif ledger.transaction_id is None:
+                self.sign(place)
         for place, ledger in self.ledgers:
             connection, transaction_class = place
+            shared = self._sharing.is_at(place) and bool(ledger.tables)
+            if shared:
+                ledger = self._put(place, ledger, self._sharing.take(place, ledger))
             if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
                 continue
             table = transaction_class.__mapper__.local_table
-            if drop_if_empty(connection, table, ledger.transaction_id, ledger.tables):
+            tables = ledger.tables.union(self._coverage.native.get(transaction_class, ()) if shared else ())
+            if drop_if_empty(connection, table, ledger.transaction_id, tables):
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
@@ -172,7 +189,9 @@ class Recorder:
     def sign(self, place: Place) -> int:
         """Give the id of this session's transaction, taking one where it has none yet."""
         ledger = self.ledgers.at(place)
-        if ledger.transaction_id is None:
+        if self._sharing.is_at(place):
+            ledger = self._put(place, ledger, self._sharing.take(place, ledger))
+        elif ledger.transaction_id is None:
             table = place[1].__mapper__.local_table
             transaction_id = new_transaction(place[0], table, self._values(place), self._rows(place))
             ledger = replace(ledger, transaction_id=transaction_id)
@@ -185,6 +204,7 @@ class Recorder:
         self.changes.clear()
         self._seen = {}
         self._moved = []
+        self.announcement.rolled_back()
         undone = dict(self.ledgers)
         self.ledgers.rolled_back(transaction)
         for place, ledger in self.ledgers:
@@ -201,6 +221,8 @@ class Recorder:
     def _begin(self, changes: TableChanges) -> tuple[Place, Ledger]:
         place = (changes.connection, changes.blueprint.transaction_class)
         ledger = self.ledgers.at(place)
+        if self._sharing.is_at(place):
+            ledger = self._put(place, ledger, self._sharing.take(place, ledger))
         self._seen.setdefault(place, ledger.tables)
         return place, ledger
 
@@ -227,7 +249,7 @@ class Recorder:
 
     def _target(self, changes: TableChanges) -> Target:
         place = (changes.connection, changes.blueprint.transaction_class)
-        return Target(
+        target = Target(
             changes.connection,
             changes.history,
             changes.blueprint.transaction_table,
@@ -236,6 +258,10 @@ class Recorder:
             changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None,
             changes.followers,
         )
+        return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
+
+    def _asked(self) -> dict[Any, Mapping[str, Any]]:
+        return {cls: signature.values for cls, signature in self.signatures.items()}
 
     def _context(self) -> Context:
         return under(context_of(self.session), self._coverage.plugins.contexts(self.session))

@@ -21,11 +21,12 @@ class Tracker:
     are registered with ``retval=True``, because SQLAlchemy wraps those that return nothing in one more call.
     """
 
-    __slots__ = ("_key", "_model", "_open", "_recorder")
+    __slots__ = ("_key", "_model", "_names", "_open", "_recorder")
 
     def __init__(self, model: type, recorder: Callable[[Session], Recorder | None]) -> None:
         self._model = model
         self._key = blueprint_of(model).key
+        self._names = frozenset(self._key)
         self._recorder = recorder
         # The changes of each flush that is running now; a flush takes its own out when it ends.
         self._open: dict[Connection, ModelChanges] = {}
@@ -39,14 +40,17 @@ class Tracker:
 
     def before_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
         """Note a row that is about to move to another key."""
-        if key_will_change(state, self._key):
+        if not self._names.isdisjoint(state.committed_state) and key_will_change(state, self._key):
             recorder = self._recorder_of(state)
             if recorder is not None and state.key is not None:
                 recorder.changes.will_move(connection, blueprint_of(self._model), state.key[1])
         return EXT_CONTINUE
 
     def after_update(self, _: Mapper[Any], connection: Connection, state: InstanceState[Any]) -> Any:
-        """Note a saved row; whether it has changed is seen when the flush is over."""
+        """Note a saved row; whether it has changed is seen when the flush is over.
+
+        Not before: an object that takes the row of a deleted one is announced as inserted, and told of as updated.
+        """
         changes = self._open.get(connection) or self._begin(connection, state)
         if changes is not None:
             changes.updated.append(state)

@@ -27,6 +27,11 @@ class _Kept:
     blueprint: Blueprint | LinkBlueprint
 
     @property
+    def entity(self) -> str | None:
+        """What plugins call it; a link has no name."""
+        return self.blueprint.model.__name__ if isinstance(self.blueprint, Blueprint) else None
+
+    @property
     def name(self) -> Any:
         """What a discrepancy calls it: the model, or the association table."""
         return self.blueprint.model if isinstance(self.blueprint, Blueprint) else self.blueprint.history.table
@@ -58,7 +63,13 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
     def run(sync: Session) -> int:
         sync.flush()
         return sum(
-            vacuum_table(kept.connection, kept.blueprint.history, kept.blueprint.transaction_table, kept.signed)
+            vacuum_table(
+                kept.connection,
+                kept.blueprint.history,
+                kept.blueprint.transaction_table,
+                kept.signed,
+                entity=kept.entity,
+            )
             for kept in _chosen(sync, models)
         )
 
@@ -80,7 +91,14 @@ async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) ->
             if recorder is None:
                 raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
             place = (kept.connection, kept.blueprint.transaction_class)
-            made = backfill_table(kept.connection, kept.blueprint.history, recorder.sign(place), batch=batch)
+            made = backfill_table(
+                kept.connection,
+                kept.blueprint.history,
+                kept.blueprint.transaction_table,
+                recorder.sign(place),
+                batch=batch,
+                entity=kept.entity,
+            )
             for history, _ in kept.tables:
                 recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(history, rows=made))
             total += made

@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import UpdateBase
 
 from async_continuum.build import LinkBlueprint
+from async_continuum.manager.announcement import may_write
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.links import keys_inserted, keys_matched
 from async_continuum.manager.pending import Pending
 from async_continuum.manager.preparing import prepare, prepare_inside
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import changed_table, changes_within, will_tell_keys
+from async_continuum.native import records
 from async_continuum.record import is_disabled
 
 _OPTION = "async_continuum"
@@ -93,7 +95,7 @@ class Watch:
             recorder = self._recorder(session)
             if recorder is not None and recorder.changes.has_doomed():
                 recorder.record_doomed(connection)
-        kept = self._kept(statement)
+        kept = self._kept(statement, connection)
         if kept is None or _OPTION in statement.get_execution_options():
             return statement
         link = isinstance(kept[0], LinkBlueprint)
@@ -128,6 +130,11 @@ class Watch:
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, many: bool
     ) -> tuple[str, Any]:
+        if self._coverage.has_triggers(connection) and may_write(text, context):
+            session = self._session_of(connection)
+            recorder = None if session is None else self._recorder(session)
+            if recorder is not None:
+                recorder.announcement.before_write(connection)
         if context is not None and (context.isinsert or context.isupdate):
             pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
             if pending is not None and pending.owner is self:
@@ -139,7 +146,7 @@ class Watch:
 
     def _before_inside(self, connection: Connection, context: Any) -> None:
         """Prepare the statements in the CTEs of another."""
-        if not any(self._kept(cte.element) for cte in context.compiled.ctes) or context in self._inside:
+        if not any(self._kept(cte.element, connection) for cte in context.compiled.ctes) or context in self._inside:
             return
         session = self._session_of(connection)
         recorder = None if session is None else self._recorder(session)
@@ -149,13 +156,15 @@ class Watch:
         given = {name: value for name, value in context.compiled_parameters[0].items() if name in named}
         self._inside[context] = prepared = []
         for statement in changes_within(context.invoked_statement):
-            kept = self._kept(statement)
+            kept = self._kept(statement, connection)
             if kept is not None and not is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
                 prepared.append(prepare_inside(self, connection, *kept, statement, given, recorder))
 
-    def _kept(self, statement: Any) -> tuple[Any, Any] | None:
+    def _kept(self, statement: Any, connection: Connection) -> tuple[Any, Any] | None:
         table = changed_table(statement) if isinstance(statement, UpdateBase) else None
-        return None if table is None else self._coverage.kept(table)
+        kept = None if table is None else self._coverage.kept(table)
+        # What triggers record is theirs.
+        return None if kept is None or records(kept[1], connection) else kept
 
     def _after_execute(
         self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any], result: Any
@@ -175,6 +184,8 @@ class Watch:
         link = None if table is None else self._coverage.links.get(table)
         session = None if link is None else self._session_of(connection)
         if link is None or session is None or not self._is_flushing(session) or is_disabled(None):
+            return
+        if records(link.history, connection):
             return
         recorder = self._recorder(session)
         if recorder is not None:

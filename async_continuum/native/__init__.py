@@ -16,13 +16,13 @@ there; a column that history keeps can be dropped or renamed only together with 
 """
 
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
-from async_continuum.native.installed import PARTIAL, installed, stale
-from async_continuum.native.plan import OnTruncate, TransactionPlan, TriggerPlan, plan_of
+from async_continuum.native.installed import PARTIAL, existing, installed, stale
+from async_continuum.native.plan import TransactionPlan, TriggerPlan, plan_of, records, transaction_plan_of
+from async_continuum.native.signing import give_way, signed_as, take
 from async_continuum.native.statements import create_statements, drop_statements
 
 __all__ = [
     "PARTIAL",
-    "OnTruncate",
     "TransactionPlan",
     "TriggerDDL",
     "TriggerPlan",
@@ -30,8 +30,14 @@ __all__ = [
     "create_triggers",
     "drop_statements",
     "drop_triggers",
+    "existing",
+    "give_way",
     "install",
     "installed",
     "plan_of",
+    "records",
+    "signed_as",
     "stale",
+    "take",
+    "transaction_plan_of",
 ]

@@ -42,57 +42,61 @@ END"""
 
 
 def _insert(w: Words) -> str:
-    rows = part.each_once(w, "new_rows")
-    general = part.give_way(w, rows)
-    if w.plan.ends is not None:
-        general += "\n    " + part.close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
-    general += part.write_live(w, rows, "0") + part.settle_live(w, rows)
-    fast = f"""
+    take = _take("EXISTS (SELECT FROM new_rows)")
+    rows = part.stored_among(w, "new_rows")
+    if w.plan.twins is not None:
+        return take + _live(w, rows, "0", inserted=True)
+    return f"""{take}
     IF NOT EXISTS (SELECT FROM new_rows n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
         INSERT INTO {w.versions} ({w.columns}, {w.begins}, {w.operation}) SELECT {w.of("n")}, ac_tx, 0 FROM new_rows n;
         RETURN NULL;
-    END IF;"""
-    return f"""{_take("EXISTS (SELECT FROM new_rows)")}{fast if w.plan.unique else ""}{general}"""
+    END IF;{_live(w, rows, "0", inserted=True)}"""
 
 
 def _update(w: Words) -> str:
-    rows, gone = part.each_once(w, "new_rows"), part.gone_among(w, "old_rows")
+    gone = part.gone_among(w, "old_rows")
     key = w.of("r", w.plan.key)
     both = f"(SELECT {key} FROM old_rows r UNION ALL SELECT {key} FROM new_rows r)"
+    if w.plan.twins is not None:
+        rows = part.stored_among(w, both)
+        known = f"(SELECT true FROM old_rows o WHERE {w.same('o', 'n')} LIMIT 1) IS NULL"
+        hint = f"CASE WHEN {known} THEN 0 ELSE 1 END"
+        take = _take("EXISTS (SELECT FROM new_rows)")
+        return f"""{take}{part.give_way(w, both)}{_gone(w, gone, deleted=False)}{_live(w, rows, hint)}"""
+    rows = part.stored_among(w, "new_rows")
     fast = ""
-    if w.plan.ends is not None and w.plan.unique:
+    if w.plan.ends is not None:
         closed = part.close(w, "new_rows", f"b.{w.operation} {NE} 2 AND {w.differs('b', 'n')}")
         fast = _all_at_once(w, closed, "new_rows", 1)
-    close = "" if w.plan.ends is None else part.close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
     known = f"(SELECT true AS found FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} LIMIT 1) known"
     hint = f"CASE WHEN o.{quoted(w.plan.key[0])} IS NULL THEN 0 ELSE 1 END"
     unchanged = f"(b.operation IS NULL AND NOT {w.differs('o', 'n')}) IS NOT TRUE"
-    paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN old_rows o ON {w.same('o', 'n')}", where=unchanged)
+    before = f"(SELECT DISTINCT ON ({w.of('r', w.plan.key)}) {w.of('r')} FROM old_rows r) o"
+    paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN {before} ON {w.same('o', 'n')}", where=unchanged)
     # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
     paired = f"EXECUTE {_as_text(paired)} USING ac_tx;"
-    return f"""{_take(part.says_something(w, rows))}{fast}
-{part.give_way(w, both)}
-    IF EXISTS (SELECT FROM {gone} n) THEN{_gone(w, gone)}
+    return f"""{_take(part.says_something(w, "new_rows"))}{fast}{part.give_way(w, both)}
+    IF EXISTS (SELECT FROM {gone} n) THEN{_gone(w, gone, deleted=False)}
     END IF;
-    IF {part.says_something(w, rows)} THEN
-        {close}
-        IF EXISTS (SELECT FROM {rows} n LEFT JOIN LATERAL {known} ON true WHERE known.found IS NULL) THEN
+    IF {part.says_something(w, rows)} THEN{_close_changed(w, rows)}
+        IF EXISTS (SELECT FROM new_rows n LEFT JOIN LATERAL {known} ON true WHERE known.found IS NULL) THEN
             {paired}
-        ELSE
-            {part.write_live(w, rows, "1")}
-        END IF;
-        {part.settle_live(w, rows)}
+        ELSE{part.write_live(w, rows, "1")}
+        END IF;{part.settle_live(w, rows)}
     END IF;"""
 
 
 def _delete(w: Words) -> str:
-    gone = part.gone_among(w, "old_rows")
+    take, gone = _take("EXISTS (SELECT FROM old_rows)"), part.gone_among(w, "old_rows")
+    if w.plan.twins is not None:
+        rest = _live(w, part.stored_among(w, "old_rows"), "1")
+        return f"""{take}{part.give_way(w, "old_rows")}{_gone(w, gone, deleted=True)}{rest}"""
     fast = ""
-    if w.plan.ends is not None and w.plan.unique:
+    if w.plan.ends is not None:
         gone_for_good = f"(SELECT true FROM {w.live} l WHERE {w.same('l', 'n')} LIMIT 1) IS NULL"
         closed = part.close(w, "old_rows", f"b.{w.operation} {NE} 2 AND {gone_for_good}")
         fast = _all_at_once(w, closed, "old_rows", 2)
-    return f"""{_take("EXISTS (SELECT FROM old_rows)")}{fast}{part.give_way(w, gone)}{_gone(w, gone)}"""
+    return f"""{take}{fast}{part.give_way(w, gone)}{_gone(w, gone, deleted=True)}"""
 
 
 def _truncate(w: Words) -> str:
@@ -101,13 +105,24 @@ def _truncate(w: Words) -> str:
     RAISE EXCEPTION USING ERRCODE = 'restrict_violation',
         MESSAGE = {literal(f"async_continuum: {w.plan.fullname} keeps a history and is not truncated.")},
         HINT = 'Delete the rows, or set the option on_truncate to record.';"""
-    rows = f"{w.live}" if w.plan.unique else part.each_once(w, w.live)
-    return f"""{_take(f"EXISTS (SELECT FROM {w.live})")}{part.give_way(w, rows)}{_gone(w, rows)}"""
+    rows = w.live if w.plan.twins is None else part.stored_among(w, w.live)
+    return f"""{_take(f"EXISTS (SELECT FROM {w.live})")}{part.give_way(w, rows)}{_gone(w, rows, deleted=True)}"""
 
 
-def _gone(w: Words, rows: str) -> str:
+def _live(w: Words, rows: str, hint: str, *, inserted: bool = False) -> str:
+    close, settle = _close_changed(w, rows), part.settle_live(w, rows)
+    return f"{part.give_way(w, rows)}{close}{part.write_live(w, rows, hint, inserted=inserted)}{settle}"
+
+
+def _close_changed(w: Words, rows: str) -> str:
+    if w.plan.ends is None:
+        return ""
+    return "\n    " + part.close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
+
+
+def _gone(w: Words, rows: str, *, deleted: bool) -> str:
     close = "" if w.plan.ends is None else part.close(w, rows, f"b.{w.operation} {NE} 2")
-    return f"\n    {close}{part.write_gone(w, rows)}{part.settle_gone(w, rows)}"
+    return f"\n    {close}{part.write_gone(w, rows, deleted=deleted)}{part.settle_gone(w, rows)}"
 
 
 def _take(anything: str) -> str:
@@ -173,6 +188,8 @@ DECLARE
 BEGIN
     IF pg_catalog.split_part(ac_setting, ':', 2) {EQ} {_XID} THEN
         ac_id := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;
+    ELSIF ac_peek THEN
+        RETURN NULL;
     ELSE
         INSERT INTO @@transactions@@ AS t (id, issued_at{columns})
         SELECT @@next@@, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){values}

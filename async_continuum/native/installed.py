@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, text
 
 from async_continuum.native.plan import TriggerPlan
-from async_continuum.native.text import ROLES, trigger_name
+from async_continuum.native.text import ROLES, relation, trigger_name
 
 PARTIAL = "async_continuum incomplete"
 """What stands for the fingerprint where some triggers of a table are missing, switched off, or of another making."""
@@ -22,10 +22,11 @@ _INSTALLED = text(
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_description d
         ON d.objoid = t.oid AND d.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
-    WHERE NOT t.tgisinternal AND t.tgname = ANY (:names)
+    WHERE NOT t.tgisinternal AND t.tgname = ANY (CAST(:names AS text[]))
     GROUP BY c.oid, n.nspname, c.relname
     """
 )
+_EXISTING = text("SELECT n FROM unnest(CAST(:names AS text[])) AS n WHERE to_regclass(n) IS NOT NULL")
 
 
 def installed(connection: Connection) -> dict[tuple[str | None, str], str]:
@@ -48,3 +49,19 @@ def stale(connection: Connection, plans: Iterable[TriggerPlan]) -> list[TriggerP
     """List the plans whose triggers are missing in the database, or are not what the plan says."""
     known = installed(connection)
     return [plan for plan in plans if known.get((plan.schema, plan.name)) != plan.fingerprint]
+
+
+def existing(connection: Connection, plans: Iterable[TriggerPlan]) -> list[TriggerPlan]:
+    """List the plans all of whose tables are there."""
+    wanted = list(plans)
+    tables = [
+        [
+            relation(plan.name, plan.schema),
+            relation(plan.versions, plan.versions_schema),
+            relation(plan.transaction.name, plan.transaction.schema),
+        ]
+        for plan in wanted
+    ]
+    names = sorted({name for each in tables for name in each})
+    found = set(connection.scalars(_EXISTING, {"names": names})) if names else set()
+    return [plan for plan, each in zip(wanted, tables, strict=True) if found.issuperset(each)]

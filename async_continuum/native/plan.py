@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2s
-from typing import Any, Literal
+from typing import Any
 
+from sqlalchemy import Connection, Table
 from sqlalchemy import Sequence as DatabaseSequence
-from sqlalchemy import Table, UniqueConstraint
 
-from async_continuum.build import TableHistory
-
-OnTruncate = Literal["record", "refuse"]
+from async_continuum.build import TableHistory, may_have_twins
+from async_continuum.declare import OnTruncate
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
 FORMAT = 1
@@ -30,6 +29,14 @@ class TransactionPlan:
     sequence: str | None = None
     """The sequence of its ids, where the column has no default of its own in the database."""
     sequence_schema: str | None = None
+
+    def translated(self, schemas: Mapping[str | None, str | None]) -> TransactionPlan:
+        """Replace schemas as ``schema_translate_map`` does."""
+        return replace(
+            self,
+            schema=schemas.get(self.schema, self.schema),
+            sequence_schema=schemas.get(self.sequence_schema, self.sequence_schema),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +59,9 @@ class TriggerPlan:
     ends: str | None = "end_transaction_id"
     """None under the strategy 'subquery'."""
     operation: str = "operation_type"
-    unique: bool = True
-    """Whether the table itself holds a key only once; an association table need not."""
+    twins: tuple[str, ...] | None = None
+    """Where the table may hold a key several times, as an association table may: the columns by which one of such
+    rows is the first, which counts; none, for their place in the table."""
     on_truncate: OnTruncate = "record"
 
     @property
@@ -82,20 +90,15 @@ class TriggerPlan:
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TriggerPlan:
         """Replace schemas as ``schema_translate_map`` does."""
-        transaction = replace(
-            self.transaction,
-            schema=schemas.get(self.transaction.schema, self.transaction.schema),
-            sequence_schema=schemas.get(self.transaction.sequence_schema, self.transaction.sequence_schema),
-        )
         return replace(
             self,
             schema=schemas.get(self.schema, self.schema),
             versions_schema=schemas.get(self.versions_schema, self.versions_schema),
-            transaction=transaction,
+            transaction=self.transaction.translated(schemas),
         )
 
 
-def plan_of(history: TableHistory, transactions: Table, *, on_truncate: OnTruncate = "record") -> TriggerPlan:
+def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
     """Describe the triggers of a table's history, signed in ``transactions``."""
     table, versions = history.table, history.version_table
     return TriggerPlan(
@@ -108,13 +111,18 @@ def plan_of(history: TableHistory, transactions: Table, *, on_truncate: OnTrunca
         begins=versions.c[history.begins].name,
         ends=None if history.ends is None else versions.c[history.ends].name,
         operation=versions.c[history.operation].name,
-        unique=_is_unique(table, {table.c[key].name for key in history.key}),
-        transaction=_transaction_plan(transactions),
-        on_truncate=on_truncate,
+        twins=tuple(column.name for column in table.primary_key.columns) if may_have_twins(history) else None,
+        transaction=transaction_plan_of(transactions),
+        on_truncate=history.settings.on_truncate,
     )
 
 
-def _transaction_plan(table: Table) -> TransactionPlan:
+def records(history: TableHistory, connection: Connection) -> bool:
+    """Say whether triggers record this table on this connection: of the databases, PostgreSQL's do."""
+    return history.settings.native_versioning and connection.dialect.name == "postgresql"
+
+
+def transaction_plan_of(table: Table) -> TransactionPlan:
     sequence: Any = table.c.id.default
     named = isinstance(sequence, DatabaseSequence)
     return TransactionPlan(
@@ -124,16 +132,6 @@ def _transaction_plan(table: Table) -> TransactionPlan:
         sequence=sequence.name if named else None,
         sequence_schema=sequence.schema if named else None,
     )
-
-
-def _is_unique(table: Table, key: set[str]) -> bool:
-    unique = [table.primary_key, *(each for each in table.constraints if isinstance(each, UniqueConstraint))]
-    names = [{column.name for column in each.columns} for each in unique]
-    for index in table.indexes:
-        whole = index.dialect_options["postgresql"]["where"] is None and len(index.expressions) == len(index.columns)
-        if index.unique and whole:
-            names.append({column.name for column in index.columns})
-    return any(each and each <= key for each in names)
 
 
 def _listed(given: Mapping[str, Any]) -> dict[str, Any]:

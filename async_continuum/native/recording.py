@@ -71,20 +71,21 @@ def _update_ends(w: Words, rows: str, found: str, value: str, where: str = "") -
     )
 
 
-def _insert(w: Words, selected: str, operation: int) -> str:
+def _insert(w: Words, selected: str, operation: str, where: str = "") -> str:
     values = ", ".join(f"{column}=excluded.{column}" for column in map(quoted, w.plan.columns))
     # An entity that this transaction has inserted stays an INSERT, whatever it does to it afterwards.
     merged = f"CASE WHEN own.{w.operation} {EQ} 0 THEN 0 ELSE {operation} END"
     return f"""
     INSERT INTO {w.versions} AS own ({w.columns}, {w.begins}, {w.operation})
     {selected}
-    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}={merged};"""
+    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}={merged}{where};"""
 
 
-def write_live(w: Words, rows: str, hint: str, *, joined: str = "", where: str = "true") -> str:
+def write_live(w: Words, rows: str, hint: str, *, inserted: bool = False, joined: str = "", where: str = "true") -> str:
     """Write versions of live rows that no earlier version holds.
 
-    ``hint`` is the operation of a row without any earlier version.
+    ``hint`` is the operation of a row without any earlier version. A row that was ``inserted`` may have an UPDATE of
+    this transaction already, where a trigger of the user's own has changed it before this one is called.
     """
     last = f"b.{w.ends} AS ends" if w.plan.ends else f"{w.differs('b', 'n')} AS differs"
     b = newest(w, f"b.{w.operation} AS operation, {last}", before="ac_tx")
@@ -98,18 +99,22 @@ def write_live(w: Words, rows: str, hint: str, *, joined: str = "", where: str =
     selected = f"""SELECT {w.of("n")}, ac_tx, {operation}
     FROM {rows} n {joined} LEFT JOIN LATERAL {b} ON true {mine}
     WHERE {unsaid} AND {where}"""
-    return _insert(w, selected, 1)
+    merged = f"CASE WHEN own.{w.operation} {EQ} 1 THEN excluded.{w.operation} ELSE 1 END" if inserted else "1"
+    return _insert(w, selected, merged)
 
 
-def write_gone(w: Words, rows: str) -> str:
-    """Write DELETE versions of rows that are gone, but for those that history knows to be gone."""
+def write_gone(w: Words, rows: str, *, deleted: bool) -> str:
+    """Write DELETE versions of rows that are gone, but for those that history knows to be gone.
+
+    The values of rows that were ``deleted`` are the last ones; of others, a DELETE may know later ones.
+    """
     mine = own(w, "true AS found")
     b = newest(w, f"b.{w.operation} AS operation{f', b.{w.ends} AS ends' if w.plan.ends else ''}", before="ac_tx")
     known = f"b.operation {EQ} 2 AND own.found IS NULL"
     selected = f"""SELECT {w.of("n")}, ac_tx, 2
     FROM {rows} n LEFT JOIN LATERAL {b} ON true LEFT JOIN LATERAL {mine} ON true
     WHERE ({known}) IS NOT TRUE"""
-    return _insert(w, selected, 2)
+    return _insert(w, selected, "2", "" if deleted else f" WHERE own.{w.operation} {NE} 2")
 
 
 def settle(w: Words, rows: str, futile: str) -> str:
@@ -151,13 +156,17 @@ def settle_gone(w: Words, rows: str) -> str:
 def gone_among(w: Words, rows: str) -> str:
     """Restrict rows to those whose key nobody bears any more: one may have moved where another one was."""
     lives = f"(SELECT true AS found FROM {w.live} l WHERE {w.same('l', 'r')} LIMIT 1) l"
-    return f"(SELECT {_distinct(w)}{w.of('r')} FROM {rows} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL)"
+    once = f"DISTINCT ON ({w.of('r', w.plan.key)}) {w.of('r')}"
+    return f"(SELECT {once} FROM {rows} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL)"
 
 
-def each_once(w: Words, rows: str) -> str:
-    """Give rows with each key once, where the table itself may hold it twice."""
-    return rows if w.plan.unique else f"(SELECT {_distinct(w)}{w.of('r')} FROM {rows} r)"
+def stored_among(w: Words, rows: str) -> str:
+    """Give each of the ``rows`` once, as it is stored now.
 
-
-def _distinct(w: Words) -> str:
-    return "" if w.plan.unique else f"DISTINCT ON ({w.of('r', w.plan.key)}) "
+    Cascades that reach a row by several ways leave it in a transition table several times, and triggers of the user's
+    own may have changed it since.
+    """
+    order = "" if w.plan.twins is None else f" ORDER BY {w.of('l', w.plan.twins) if w.plan.twins else 'l.ctid'}"
+    first = f"(SELECT {w.of('l')} FROM {w.live} l WHERE {w.same('l', 'r')}{order} LIMIT 1) l"
+    keys = f"(SELECT DISTINCT {w.of('r', w.plan.key)} FROM {rows} r) r"
+    return f"(SELECT {w.of('l')} FROM {keys} CROSS JOIN LATERAL {first})"

@@ -74,10 +74,10 @@ def _function(name: str, arguments: str, returns: str, body: str) -> list[str]:
 
 def _shared_functions(plan: TransactionPlan) -> list[str]:
     settle = f"@@transaction_schema@@.{quoted(function_of_transactions(plan, 'settle'))}"
-    taking = "ac_kept pg_catalog.bool DEFAULT false"
+    taking = "ac_kept pg_catalog.bool DEFAULT false, ac_peek pg_catalog.bool DEFAULT false"
     return [
         *_function("@@take@@", taking, "pg_catalog.int8", functions.take_function(plan))[:1],
-        "REVOKE ALL ON FUNCTION @@take@@(pg_catalog.bool) FROM PUBLIC",
+        "REVOKE ALL ON FUNCTION @@take@@(pg_catalog.bool, pg_catalog.bool) FROM PUBLIC",
         *_function("@@overtaken@@", "ac_old pg_catalog.int8", "pg_catalog.int8", functions.overtaken_function(plan)),
         *_function(settle, "", "pg_catalog.trigger", functions.settle_function()),
         # It cannot be replaced, and stays what it is.

@@ -6,18 +6,16 @@ from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, Select, and_, case, func, inspect, literal, or_, select, union, union_all
+from sqlalchemy import Select, func, inspect, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, aliased
-from sqlalchemy.sql import ClauseElement, ColumnElement, visitors
 
 from async_continuum.build import Blueprint, blueprint_of
-from async_continuum.dialects import differs
 from async_continuum.operation import Change, Operation
+from async_continuum.past.comparison import Comparison, refuse_present
 from async_continuum.past.moments import Moments
 from async_continuum.past.session import present_of
 from async_continuum.past.signed import parameter_for
-from async_continuum.read import Moment, alive, difference
+from async_continuum.read import Moment, difference
 
 V = TypeVar("V")
 
@@ -64,7 +62,7 @@ class ChangesBetween(Generic[V]):
         Raises `ValueError` for criteria on the model, which would be about the present.
         """
         blueprint = self._only_model("where")
-        _refuse_present(criteria, blueprint)
+        refuse_present(criteria, blueprint)
         return replace(self, _criteria=(*self._criteria, criteria))
 
     def only(self, *operations: Operation) -> ChangesBetween[V]:
@@ -73,7 +71,7 @@ class ChangesBetween(Generic[V]):
 
     def order_by(self, *clauses: Any) -> ChangesBetween[V]:
         """Order by attributes of the version class, as they are after, and before for what was deleted."""
-        _refuse_present(clauses, self._only_model("order_by"))
+        refuse_present(clauses, self._only_model("order_by"))
         return replace(self, _order=(*self._order, *clauses))
 
     def limit(self, limit: int | None) -> ChangesBetween[V]:
@@ -147,10 +145,14 @@ class ChangesBetween(Generic[V]):
 
     async def _statements(self) -> list[Select[Any]]:
         ends = [await self._ids(moment) for moment in (self._since, self._until)]
-        return [
-            self._statement(blueprint, *(each[blueprint.transaction_table.fullname] for each in ends))
-            for blueprint in self._blueprints
-        ]
+        sync, statements = present_of(self._session), []
+        for blueprint in self._blueprints:
+            since, until = (each[blueprint.transaction_table.fullname] for each in ends)
+            comparison = Comparison(
+                blueprint, since, until, sync.get_bind(mapper=inspect(blueprint.version_class)).dialect
+            )
+            statements.append(comparison.statement(self._criteria, self._operations, self._order))
+        return statements
 
     async def _ids(self, moment: Moment) -> dict[str, int]:
         sync = present_of(self._session)
@@ -163,85 +165,6 @@ class ChangesBetween(Generic[V]):
             highest = known[parameter_for(table)]
             found[table.fullname] = _BEFORE_HISTORY if highest is None else highest
         return found
-
-    def _statement(self, blueprint: Blueprint, since: int, until: int) -> Select[Any]:
-        version_class = blueprint.version_class
-        before, after = (aliased(version_class, name=name, flat=True) for name in ("before", "after"))
-        touched = _touched(blueprint, *sorted((since, until)))
-
-        def same(entity: Any) -> ColumnElement[bool]:
-            return and_(*(touched.c[name] == getattr(entity, name) for name in blueprint.key))
-
-        statement = select(before, after).select_from(touched)
-        for entity, moment in ((before, since), (after, until)):
-            statement = statement.outerjoin(entity, and_(same(entity), alive(entity, blueprint, moment)))
-        statement = statement.where(self._kept(blueprint, before, after))
-        for criteria in self._criteria:
-            then = or_(alive(version_class, blueprint, since), alive(version_class, blueprint, until))
-            met = select(literal(1)).select_from(version_class).where(same(version_class), then, *criteria)
-            statement = statement.where(met.correlate(touched).exists())
-        ordered = [_as_is_after(clause, blueprint, before, after) for clause in self._order]
-        return statement.order_by(*ordered, *touched.c)
-
-    def _kept(self, blueprint: Blueprint, before: Any, after: Any) -> ColumnElement[bool]:
-        was, is_ = getattr(before, blueprint.begins).is_not(None), getattr(after, blueprint.begins).is_not(None)
-        names = [name for name in blueprint.attributes if name not in blueprint.key]
-        dialect = present_of(self._session).get_bind(mapper=inspect(blueprint.version_class)).dialect
-        pairs = [(_column(before, name), _column(after, name)) for name in names]
-        kinds = {Operation.INSERT: and_(~was, is_), Operation.DELETE: and_(was, ~is_)}
-        if pairs:
-            kinds[Operation.UPDATE] = and_(was, is_, differs(pairs, dialect))
-        wanted = self._operations or tuple(Operation)
-        return or_(*(kind for operation, kind in kinds.items() if operation in wanted))
-
-
-def _column(entity: Any, name: str) -> Any:
-    return getattr(entity, name)
-
-
-def _touched(blueprint: Blueprint, low: int, high: int) -> Any:
-    """Select the keys of all that got a version in between."""
-    selects = []
-    for history in blueprint.histories:
-        versions = history.version_table
-        begins = versions.c[history.begins]
-        keys = [key.label(name) for key, name in zip(history.key_of(versions), blueprint.key, strict=True)]
-        selects.append(select(*keys).where(begins > low, begins <= high))
-    return (union(*selects) if len(selects) > 1 else selects[0].distinct()).subquery("touched")
-
-
-def _as_is_after(clause: Any, blueprint: Blueprint, before: Any, after: Any) -> Any:
-    mapper: Mapper[Any] = inspect(blueprint.version_class)
-    names = {(column.table.fullname, column.key): name for name, column in mapper.columns.items() if _is_plain(column)}
-
-    def move(element: Any, **_: Any) -> Any:
-        if not _is_plain(element):
-            return None
-        name = names.get((element.table.fullname, element.key))
-        if name is None:
-            return None
-        return case((getattr(after, blueprint.begins).is_(None), getattr(before, name)), else_=getattr(after, name))
-
-    return visitors.replacement_traverse(_plain(clause), {}, move)
-
-
-def _plain(clause: Any) -> ClauseElement:
-    element: ClauseElement = clause.__clause_element__() if hasattr(clause, "__clause_element__") else clause
-    return element
-
-
-def _is_plain(element: Any) -> bool:
-    return isinstance(element, Column) and hasattr(element.table, "fullname")
-
-
-def _refuse_present(clauses: tuple[Any, ...], blueprint: Blueprint) -> None:
-    tables = {history.table for history in blueprint.histories}
-    for clause in clauses:
-        for element in visitors.iterate(_plain(clause)):
-            if isinstance(element, Column) and element.table in tables:
-                raise ValueError(
-                    f"{element} is about the present: ask about {blueprint.version_class.__name__}.{element.key}."
-                )
 
 
 def _change(blueprint: Blueprint, before: Any, after: Any) -> EntityChange[Any]:

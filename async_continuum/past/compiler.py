@@ -145,6 +145,15 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
             raise ReadOnlySession(textclause, because=_TEXT)
         return super().visit_textclause(textclause, *args, **kw)
 
+    def visit_cte(self, cte: Any, *args: Any, **kw: Any) -> Any:
+        if any(cte.name == history.version_table.name for history in histories()):
+            raise ReadOnlySession(
+                cte.element,
+                named=f"a CTE called {cte.name!r}",
+                because="it would hide the version table of that name. Call it otherwise.",
+            )
+        return super().visit_cte(cte, *args, **kw)
+
     def visit_textual_select(self, taf: Any, *args: Any, **kw: Any) -> Any:
         raise ReadOnlySession(taf.element, because=_TEXT)
 

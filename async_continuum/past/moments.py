@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Table, inspect, select
+from sqlalchemy import Connection, Engine, Table, inspect, select
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,10 @@ Schemas = Mapping[str | None, str | None]
 Tables = dict[str, Blueprint]
 """The transaction tables of one database, each with a blueprint that it signs. Those of several registries whose
 tables bear one name are one table."""
+
+
+# What a database was seen to have is not asked for again; what it lacks may come.
+_seen: WeakKeyDictionary[Engine, set[tuple[str | None, str]]] = WeakKeyDictionary()
 
 
 class Moments:
@@ -114,10 +119,13 @@ def _by_bind(session: Session) -> dict[Any, Tables]:
 
 
 def _existing(tables: Tables, connection: Connection, schemas: Schemas) -> Tables:
-    look = inspect(connection)
+    look, seen = inspect(connection), _seen.setdefault(connection.engine, set())
 
     def exists(table: Table) -> bool:
-        return look.has_table(table.name, schema=schemas.get(table.schema, table.schema))
+        place = schemas.get(table.schema, table.schema), table.name
+        if place not in seen and look.has_table(table.name, schema=place[0]):
+            seen.add(place)
+        return place in seen
 
     return {name: each for name, each in tables.items() if exists(each.transaction_table)}
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import FromClause
 
 from async_continuum.build import Blueprint, TableHistory, blueprints_of, find_history
+from async_continuum.declare import COMPANIONS
 from async_continuum.read import TransactionBase
 
 
@@ -41,8 +42,10 @@ def histories() -> Iterator[TableHistory]:
 
 
 def tables_of_history() -> set[Table]:
-    """Give the version tables and the transaction tables, which are read in the past as they are."""
-    return {history.version_table for history in histories()} | {each.transaction_table for each in blueprints()}
+    """Give the version tables, the transaction tables and those of plugins, which are read in the past as they are."""
+    signing = {blueprint.transaction_table for blueprint in blueprints()}
+    beside = {companion.table for table in signing for companion in table.info.get(COMPANIONS, ())}
+    return {history.version_table for history in histories()} | signing | beside
 
 
 def parameter_for(transaction_table: Table) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,7 +23,7 @@ from async_continuum.read.source import require_async, session_of
 Changeset = dict[str, Change]
 
 # Of these, what is equal is stored alike.
-_PLAIN = frozenset({str, int, bool, bytes})
+_PLAIN = frozenset({str, int, bool, bytes, datetime, date, UUID})
 _EXACT = (bool, int, float, Decimal, dict, list, tuple)
 
 
@@ -80,7 +82,9 @@ async def diff(version: Any, other: Any) -> Changeset:
 def difference(before: Any | None, after: Any | None) -> Changeset:
     """Give what differs between two loaded versions of one entity, or between one and nothing; no IO."""
     values = [{} if version is None else instance_dict(version) for version in (before, after)]
-    return _differences(values[0], values[1], _types(blueprint_of(before if after is None else after)))
+    # Under one key may have lived an object of another class of the hierarchy.
+    types = {name: type_ for each in (before, after) if each is not None for name, type_ in _types(blueprint_of(each))}
+    return _differences(values[0], values[1], list(types.items()))
 
 
 def pending_changeset(instance: Any) -> Changeset:
@@ -230,6 +234,9 @@ def _differences(old: dict[str, Any], new: dict[str, Any], types: Sequence[tuple
     changes = {}
     for name, type_ in types:
         before, after = old.get(name), new.get(name)
-        if before is not after and not same_stored(before, after, type_):
+        # What most values are is compared here: a call for each would take longer than the comparison.
+        if before is after or (type(before) in _PLAIN and type(before) is type(after) and before == after):
+            continue
+        if not same_stored(before, after, type_):
             changes[name] = Change(before, after)
     return changes

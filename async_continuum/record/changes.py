@@ -150,11 +150,10 @@ class FlushChanges:
                 continue
             inserted = [key_after_flush(state, blueprint.key) for state in model.inserted]
             # Not before: post_update changes rows after the last event of their objects.
-            touched = [state for state in model.updated if is_touched(state, blueprint.columns)]
-            updated = [(state, key_after_flush(state, blueprint.key)) for state in touched]
+            stayed, moved_to = _updated(model.updated, blueprint)
             # A row that moved to another key is new under that key.
-            fresh = inserted + [key for state, key in updated if state.key is not None and key != state.key[1]]
-            live = tuple(dict.fromkeys((*fresh, *(key for _, key in updated), *model.touched)))
+            fresh = inserted + moved_to
+            live = tuple(dict.fromkeys((*fresh, *stayed, *model.touched)))
             gone, moved = tuple(model.gone), model.uncertain or len(fresh) > len(inserted)
             # Of a class above or below it, the same row may have been told of already.
             moved = moved or (connection, blueprint.history) in seen
@@ -236,6 +235,23 @@ def key_will_change(state: InstanceState[Any], key: tuple[str, ...]) -> bool:
         if name in changed and state.key is not None and state.dict.get(name) != state.key[1][position]:
             return True
     return False
+
+
+def _updated(states: Iterable[InstanceState[Any]], blueprint: Blueprint) -> tuple[list[Key], list[Key]]:
+    """Give the keys of the rows that the flush has changed: of those that stayed where they were, and that moved."""
+    stayed: list[Key] = []
+    moved: list[Key] = []
+    names = frozenset(blueprint.key)
+    for state in states:
+        if not is_touched(state, blueprint.columns):
+            continue
+        before = None if state.key is None else state.key[1]
+        if before is not None and names.isdisjoint(state.committed_state):
+            stayed.append(before)
+            continue
+        key = key_after_flush(state, blueprint.key)
+        (stayed if before is None or key == before else moved).append(key)
+    return stayed, moved
 
 
 def is_touched(state: InstanceState[Any], columns: frozenset[str]) -> bool:

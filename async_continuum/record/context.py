@@ -175,6 +175,11 @@ def is_disabled(model: type | None) -> bool:
     return disabled is None or (bool(disabled) and model is not None and not disabled.isdisjoint(model.__mro__))
 
 
+def is_anything_disabled() -> bool:
+    """Say whether the running task records no changes of any model, or of some."""
+    return _disabled.get().models != frozenset()
+
+
 def set_context(
     session: AsyncSession | async_scoped_session[Any] | Session,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import inspect
@@ -32,6 +31,9 @@ def _follow(version: Any, blueprint: Blueprint, name: str, path: str) -> Bluepri
     mapper: Mapper[Any] = inspect(blueprint.model)
     model = blueprint.model.__name__
     if name not in mapper.relationships:
+        # Here, because who makes no mistake need not wait for its import.
+        from difflib import get_close_matches
+
         close = get_close_matches(name, list(mapper.relationships.keys()), n=1)
         known = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(sorted(mapper.relationships.keys()))}."
         raise RevertError(f"{model} has no relation {name!r} (path {path!r}). {known}", version=version, path=path)

@@ -83,6 +83,7 @@ def fill_open_versions(
     versions: str | TableClause | None = None,
     key: Sequence[str] = (),
     schema: str | None = None,
+    versions_schema: str | None = None,
     transaction_column_name: str = "transaction_id",
     end_transaction_column_name: str | None = "end_transaction_id",
     operation_type_column_name: str = "operation_type",
@@ -90,7 +91,7 @@ def fill_open_versions(
     """Give the newest version of every live row what the row holds in these columns now; one statement.
 
     For what a migration writes into the live table alone, which is part of no version else: an ``UPDATE``, or the
-    default of a new column. ``live`` is the live table, ``versions`` by default ``<live>_version``;
+    default of a new column. ``live`` is the live table, ``versions`` by default ``<live>_version`` in the same schema;
     ``end_transaction_column_name=None`` is for the strategy 'subquery'. Raises `ValueError` without a key.
     """
     names = Names(transaction_column_name, end_transaction_column_name, operation_type_column_name)
@@ -99,7 +100,8 @@ def fill_open_versions(
         versions, key, names = history.version_table, history.key, Names.of(history)
     present = named_table(live, schema, (*key, *columns))
     chosen = f"{present.name}_version" if versions is None else versions
-    chain = chain_of(chosen, *columns, key=key, schema=schema, names=names)
+    place = schema if versions_schema is None else versions_schema
+    chain = chain_of(chosen, *columns, key=key, schema=place, names=names)
     if isinstance(live, str):
         present = named_table(live, schema, (*chain.key, *columns))
     here = chain.same(present)

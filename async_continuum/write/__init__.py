@@ -1,10 +1,10 @@
 """Written: changes -> a handful of set-based statements, run inside the flush."""
 
-from async_continuum.write.beside import Rows, Writing, companions
+from async_continuum.write.beside import Rows, Writing, companions, drop_orphans, kept_by, note_versions
 from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
-from async_continuum.write.transactions import drop_if_empty, logger, new_transaction
+from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction
 from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
@@ -18,8 +18,12 @@ __all__ = [
     "Writing",
     "companions",
     "drop_if_empty",
+    "drop_orphans",
+    "kept_by",
     "logger",
+    "move_versions",
     "new_transaction",
+    "note_versions",
     "renumber",
     "settle",
     "write_followers",

@@ -75,6 +75,12 @@ def written_by(p: Pieces, transactions: Table, *, removed: bool = False) -> Writ
     return Writing(p.history, transactions, p.dialect, TX, ENTITY, mine.subquery("written"))
 
 
+def note_versions(connection: Connection, p: Pieces, transactions: Table, transaction_id: int, entity: str) -> None:
+    """Write what plugins write with versions for all that a transaction has of a table, otherwise than by a flush."""
+    for statement in beside(written_by(p, transactions, removed=True), first=True):
+        execute_beside(connection, statement, {"ac_tx": transaction_id, "ac_entity": entity})
+
+
 def execute_beside(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> None:
     """Execute a statement of a plugin, and name the plugin where the database refuses it."""
     try:
@@ -123,8 +129,8 @@ def renumber_companions(connection: Connection, transactions: Table, old: int, n
         connection.execute(update(companion.table).where(companion.transaction_id == old).values(values))
 
 
-def kept_by(transactions: Table, transaction_id: int) -> list[ColumnElement[bool]]:
-    """Say what else than a version keeps a transaction row."""
+def kept_by(transactions: Table, transaction_id: Any) -> list[ColumnElement[bool]]:
+    """Say what else than a version keeps a transaction row; of one, or of each, where its id is a column."""
     return [
         exists(select(null()).select_from(each.table).where(each.transaction_id == transaction_id))
         for each in companions(transactions)
@@ -136,6 +142,13 @@ def drop_companions(connection: Connection, transactions: Table, transaction_id:
     """Take away what belonged to a transaction of which nothing is left."""
     for companion in companions(transactions):
         connection.execute(delete(companion.table).where(companion.transaction_id == transaction_id))
+
+
+def drop_orphans(connection: Connection, transactions: Table) -> None:
+    """Take away what belonged to transactions whose rows are gone."""
+    for companion in companions(transactions):
+        kept = select(null()).select_from(transactions).where(transactions.c.id == companion.transaction_id)
+        connection.execute(delete(companion.table).where(~exists(kept.correlate(companion.table))))
 
 
 def _companion(table: Table) -> Companion:

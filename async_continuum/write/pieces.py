@@ -159,12 +159,12 @@ class Pieces:
 
     def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
-        stored = {name: _stored(self.live.c[name]) for name in self.history.columns}
+        values = {name: stored(self.live.c[name]) for name in self.history.columns}
         if self.history.extras is NOTHING:
-            copy = select(*stored.values(), tx, operation)
+            copy = select(*values.values(), tx, operation)
         else:
             copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
-            copy = copied(copying, stored, newest=newest)
+            copy = copied(copying, values, newest=newest)
         recorded = self.recorded(self.live)
         if recorded is None:
             return copy
@@ -188,7 +188,7 @@ class Pieces:
         return exists(select(null()).select_from(younger).where(self.among(younger), self.begins(younger) > tx))
 
 
-def _stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # A type that wraps its column when it is selected would copy what is shown instead of what is stored.
     return column if column.type.column_expression(column) is None else type_coerce(column, NullType())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType
 
-from async_continuum.dialects import AnyKeys, Fresh, clock, fresh_part
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, clock, fresh_part
 from async_continuum.operation import Operation
 from async_continuum.write.beside import ENTITY, Rows, Writing, rows_parameters, rows_statement
 from async_continuum.write.beside import beside as statements_beside
@@ -46,6 +46,7 @@ from async_continuum.write.pieces import (
     merged_operation,
 )
 from async_continuum.write.portable import Settlement, lock_rows
+from async_continuum.write.usual import has_usual_case, usual_case
 
 Given = tuple[tuple[Table, tuple[str, ...]], ...]
 """Companions of which a new transaction gets rows, each with the columns that are given."""
@@ -58,6 +59,19 @@ class Written:
     transaction_id: int
     overtaken: bool
     rows: int
+
+
+class _Kind(NamedTuple):
+    """Which statement of a table: what the flush did, and whether this transaction may have versions already."""
+
+    hint: str
+    gone: bool
+    again: bool
+    beside: bool
+    """Whether plugins have statements that go with it."""
+    first: bool
+    """Whether they are told of this model for the first time in this transaction."""
+    usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,37 +119,46 @@ class PostgresqlStatements:
         parameters = self.pieces.keys.bind(keys, "keys")
         if hint == "some":
             parameters |= self.pieces.keys.bind(new, "fresh")
-        if transaction_id is None:
-            parameters |= {f"ac_tx_{name}": value for name, value in values.items()}
-        else:
-            parameters["ac_tx"] = transaction_id
-        names = tuple(values) if transaction_id is None else None
-        # What plugins add: rows of the new transaction, and statements that go with versions of an entity.
-        given = tuple((companion, tuple(each[0])) for companion, each in rows)
         beside = entity is not None and self.pieces.history.extras.writes
-        place = (hint, gone, again, names, table, given, beside, first)
-        if place not in self._built:
-            built = self._statement(hint, names, table, given=given, beside=beside, first=first, gone=gone, again=again)
-            self._built[place] = built
-        if given:
-            parameters |= rows_parameters(rows)
         if beside:
             parameters["ac_entity"] = entity
+        kind = _Kind(hint, gone, again, bool(beside), bool(beside) and first)
+        counted = None if isinstance(keys, MarkedKeys) else len(keys)
+        if counted is not None and not again and has_usual_case(self.pieces, hint, gone=gone):
+            usual = kind._replace(usual=True)
+            written = self._run(connection, usual, parameters, transaction_id, table, values, rows)
+            if written.overtaken or written.rows == counted:
+                return written
+            transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
+        elif counted is not None and gone and not self.pieces.followers:
+            # A snapshot taken before the wait for another writer would not show what that writer recorded.
+            connection.execute(self.lock, parameters)
+        return self._run(connection, kind, parameters, transaction_id, table, values, rows)
+
+    def _run(
+        self,
+        connection: Connection,
+        kind: _Kind,
+        parameters: Mapping[str, Any],
+        transaction_id: int | None,
+        table: Table,
+        values: Mapping[str, Any],
+        rows: Sequence[Rows],
+    ) -> Written:
+        names = tuple(values) if transaction_id is None else None
+        signed = (
+            {"ac_tx": transaction_id} if names is None else {f"ac_tx_{name}": value for name, value in values.items()}
+        )
+        # What plugins add: rows of the new transaction, and statements that go with versions of an entity.
+        given = tuple((companion, tuple(each[0])) for companion, each in rows)
+        place = (kind, names, table, given)
+        if place not in self._built:
+            self._built[place] = self._statement(kind, names, table, given)
+        parameters = {**parameters, **signed, **(rows_parameters(rows) if given else {})}
         tx, overtaken, count = connection.execute(self._built[place], parameters).one()
         return Written(tx, bool(overtaken), count)
 
-    def _statement(
-        self,
-        hint: str,
-        names: tuple[str, ...] | None,
-        table: Table,
-        *,
-        given: Given,
-        beside: bool,
-        first: bool,
-        gone: bool,
-        again: bool,
-    ) -> Executable:
+    def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table, given: Given) -> Executable:
         p = self.pieces
         if names is None:
             tx: Id = TX
@@ -147,18 +170,21 @@ class PostgresqlStatements:
             tx = select(taken.c.id).scalar_subquery()
             guard = select(literal_column("false")).scalar_subquery()
             allowed = true()
-        copied = self._copied(tx, hint, allowed, gone=gone)
-        inserted = self._insert(copied, again=again, gone=gone)
+        if kind.usual:
+            inserted = usual_case(p, tx, kind.hint, allowed, gone=kind.gone)
+        else:
+            copied = self._copied(tx, kind.hint, allowed, gone=kind.gone)
+            inserted = self._insert(copied, again=kind.again, gone=kind.gone)
         versions = p.history.version_table
-        returned = [*p.history.key_of(versions), versions.c[p.history.operation]] if beside else []
+        returned = [*p.history.key_of(versions), versions.c[p.history.operation]] if kind.beside else []
         written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("written")
         counted = select(func.count()).select_from(written).scalar_subquery()
         result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
         for companion, columns in given:
             result = result.add_cte(rows_statement(companion, columns, tx).cte(f"rows_of_{companion.name}"))
-        if beside:
+        if kind.beside:
             writing = Writing(p.history, table, p.dialect, tx, ENTITY, written)
-            for number, statement in enumerate(statements_beside(writing, first=first)):
+            for number, statement in enumerate(statements_beside(writing, first=kind.first)):
                 # Named, so that an error of the database names the plugin too.
                 name = f"{statement.get_execution_options().get('plugin')}_{number}"
                 result = result.add_cte(statement.cte(name))  # type: ignore[attr-defined]

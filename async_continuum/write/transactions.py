@@ -35,6 +35,15 @@ def overtaken(connection: Connection, table: Table, old: int, histories: Iterabl
     row = connection.execute(select(table).where(table.c.id == old)).one()._mapping
     values = {column.key: row[column] for column in table.c if column.key not in ("id", "issued_at")}
     new = new_transaction(connection, table, values)
+    move_versions(connection, old, new, histories)
+    renumber_companions(connection, table, old, new)
+    connection.execute(delete(table).where(table.c.id == old))
+    logger.debug("transaction %s was overtaken by a younger one and is now %s", old, new)
+    return new
+
+
+def move_versions(connection: Connection, old: int, new: int, histories: Iterable[TableHistory]) -> None:
+    """Have another transaction id on all the versions that one has written."""
     for history in histories:
         versions = history.version_table
         begins = versions.c[history.begins]
@@ -47,10 +56,6 @@ def overtaken(connection: Connection, table: Table, old: int, histories: Iterabl
                 update(versions).where(ends == old, closed_by_us.correlate(versions)).values({history.ends: new})
             )
         connection.execute(update(versions).where(begins == old).values({history.begins: new}))
-    renumber_companions(connection, table, old, new)
-    connection.execute(delete(table).where(table.c.id == old))
-    logger.debug("transaction %s was overtaken by a younger one and is now %s", old, new)
-    return new
 
 
 def drop_if_empty(connection: Connection, table: Table, transaction_id: int, histories: Iterable[TableHistory]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ class Target:
     """The name of the class whose objects have changed; of links, none."""
     followers: tuple[TableHistory, ...] = ()
     """The tables below, under joined inheritance: a change in one of them is one of the entity."""
+    renumber: Callable[[Connection, Table, int, Iterable[TableHistory]], int] = overtaken
+    """How an overtaken transaction gets a later id."""
 
     @property
     def place(self) -> tuple[TableHistory, str | None]:
@@ -57,8 +59,8 @@ def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, a
 
 def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
     """Version rows that are about to go, while they are still there."""
-    # A snapshot taken before the wait for another writer would not show what that writer recorded.
-    if not isinstance(keys, MarkedKeys) or target.followers:
+    if target.followers:
+        # A snapshot taken before the wait for another writer would not show what that writer recorded.
         _lock(target, keys, stay=False)
     return _write(target, ledger, keys, frozenset(), gone=True, again=again)
 
@@ -91,7 +93,7 @@ def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
 def renumber(target: Target, ledger: Ledger) -> Ledger:
     """Give an overtaken transaction a later id, and all that it has written with it."""
     assert ledger.transaction_id is not None
-    new = overtaken(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
+    new = target.renumber(target.connection, target.transaction_table, ledger.transaction_id, ledger.tables)
     return replace(ledger, transaction_id=new)
 
 
@@ -155,10 +157,9 @@ def _write_batch(
             gone=gone,
             again=again,
         )
+        ledger = replace(ledger, transaction_id=written.transaction_id).wrote(target.history, rows=written.rows)
         if not written.overtaken:
-            noted = ledger.noted | {target.place} if written.rows else ledger.noted
-            ledger = replace(ledger, transaction_id=written.transaction_id, noted=noted)
-            return ledger.wrote(target.history, rows=written.rows)
+            return replace(ledger, noted=ledger.noted | {target.place}) if written.rows else ledger
         ledger = renumber(target, ledger)
 
 

@@ -4,6 +4,7 @@ from benchmarks.workloads.base import Workload
 from benchmarks.workloads.flush import FlushDelete, FlushInsert, FlushUnversioned, FlushUpdate
 from benchmarks.workloads.growth import GROWTH
 from benchmarks.workloads.memory import FlushOfMany
+from benchmarks.workloads.past import PastEntities, PastKeys, PastSessions
 from benchmarks.workloads.reading import ReadChangesets, ReadPast
 from benchmarks.workloads.start import Configure, Import
 from benchmarks.workloads.transactions import TransactionsAlone, TransactionsConcurrent
@@ -19,6 +20,9 @@ WORKLOADS: dict[str, type[Workload]] = {
         TransactionsConcurrent,
         ReadChangesets,
         ReadPast,
+        PastEntities,
+        PastKeys,
+        PastSessions,
         *GROWTH,
         FlushOfMany,
         Import,

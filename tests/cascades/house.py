@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from async_continuum import Versioned, VersioningManager, make_versioned, versions_of
+from tests.kit import mode
 
 
 def house(strategy: str) -> SimpleNamespace:
@@ -16,7 +17,9 @@ def house(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None)
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), options=mode.options(strategy=strategy), user_cls=None
+    )
 
     room_colour = Table(
         "room_colour",

@@ -47,7 +47,6 @@ BAD: list[tuple[str, Any, str]] = [
     ("schema", "", "name of a schema"),
     ("schema", 5, "name of a schema"),
     ("create_composite_index", True, "has no use here.*remove the option"),
-    ("native_versioning", True, "not available in this version"),
     ("record_if", 5, "a SQL expression on the row, or a function"),
     ("past_default", ["name"], "must be a dict of values by the names of excluded columns"),
     ("append_only", True, "not available in this version"),

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, configure_mappers, declarative_base, relationship
 from sqlalchemy_continuum import make_versioned
 
-make_versioned(user_cls="User")
+make_versioned(user_cls="User", options={"native_versioning": "native" in sys.argv})
 Base = declarative_base()
 
 
@@ -50,6 +50,27 @@ class Seat(Base):
     secret = sa.Column(sa.String(20))
 
 
+class Document(Base):
+    __versioned__ = {}
+    __tablename__ = "document"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "document"}
+    id = sa.Column(sa.Integer, primary_key=True)
+    kind = sa.Column(sa.String(20))
+    title = sa.Column(sa.String(50))
+
+
+class Report(Document):
+    __tablename__ = "report"
+    __mapper_args__ = {"polymorphic_identity": "report"}
+    id = sa.Column(sa.ForeignKey("document.id"), primary_key=True)
+    pages = sa.Column(sa.Integer)
+
+
+class Letter(Document):
+    __mapper_args__ = {"polymorphic_identity": "letter"}
+    addressee = sa.Column(sa.String(50))
+
+
 configure_mappers()
 
 if __name__ == "__main__":
@@ -61,11 +82,23 @@ if __name__ == "__main__":
         first.tags = [red]
         session.add_all([User(id=1, name="ann"), first, second, red, blue, Seat(hall="x", number=1, guest="bob")])
         session.commit()
+        if "native" in sys.argv:
+            # For anything but inserts its triggers need an extension.
+            sys.exit()
         first.name, first.content = "First", None
         first.tags.append(blue)
         session.commit()
         first.tags.remove(red)
         session.get(Seat, ("x", 1)).guest = "eve"
+        session.commit()
+        session.add_all([Report(id=1, title="year", pages=5), Letter(id=2, title="dear", addressee="eve")])
+        session.commit()
+        session.get(Report, 1).title = "Year"
+        session.get(Letter, 2).addressee = "ann"
+        session.commit()
+        session.get(Report, 1).pages = 6
+        session.commit()
+        session.delete(session.get(Report, 1))
         session.commit()
         session.delete(second)
         first.tags.append(red)

@@ -41,6 +41,12 @@ class Project:
             shutil.copy(template / name, self.folder / name)
         self._env = (self.folder / "env.py").read_text()
 
+    def configure(self, options: str) -> None:
+        """Give `context.configure` further options."""
+        plain = "target_metadata=target_metadata)"
+        assert plain in self._env
+        self._env = self._env.replace(plain, f"target_metadata=target_metadata, {options})")
+
     def declare(
         self, source: str, *, options: str = "{}", user_cls: str | None = None, plugins: str = "None"
     ) -> ModuleType:

@@ -95,6 +95,8 @@ class Comment(Versioned, Base):
 
 
 def test_a_round_trip_leaves_nothing_to_generate_and_history_whole(project, engine_now, database):
+    if engine_now.dialect.name == "sqlite":
+        project.configure("render_as_batch=True")
     blog = project.declare(BLOG)
     first = project.autogenerate()
     assert "async_continuum" not in first  # it stands without the package
@@ -181,6 +183,30 @@ def test_tables_of_plugins_and_of_hierarchies_are_ordinary_too(project, engine_n
     database.managers = {}
     project.downgrade()
     assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_history_in_a_schema_of_its_own_migrates_too(project, engine_now, database):
+    project.configure(
+        "include_schemas=True, include_name=lambda name, kind, _: kind != 'schema' or name in (None, 'history')"
+    )
+    with engine_now.begin() as connection:
+        connection.execute(text("CREATE SCHEMA history"))
+    options = "{'schema': 'history'}"
+    for source in (BLOG, BLOG_LATER):
+        blog = project.declare(source, options=options)
+        project.autogenerate()
+        project.upgrade()
+        project.check()
+        proved(database, blog.manager)
+        with Session(engine_now) as session:
+            session.add(blog.Article(title="a", tags=[blog.Tag()]))
+            session.commit()
+            session.scalars(select(blog.Article)).first().title = "b"
+            session.commit()
+    database.managers = {}
+    project.downgrade()
+    assert inspect(engine_now).get_table_names("history") == []
 
 
 SHOP = """

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.orm import Session
 
 from async_continuum.ext.alembic.triggers import plan_from, said_of
 from async_continuum.native import TransactionPlan, TriggerPlan, installed
@@ -75,8 +76,7 @@ def test_triggers_come_change_and_go_with_migrations(project, engine_now):
     assert history(engine_now, "product_version", "id", "title")[-1] == (1, 1, "d")
     with engine_now.connect() as connection:
         assert installed(connection) == {}
-        left = text("SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%async_continuum%'")
-        assert connection.scalar(left) == 0
+    assert left(engine_now) == 0
     project.downgrade()
     assert inspect(engine_now).get_table_names() == ["alembic_version"]
 
@@ -109,13 +109,106 @@ PLANS = [
         begins="tx_id",
         ends=None,
         operation="op",
-        unique=False,
+        twins=("id",),
         on_truncate="refuse",
     ),
     TriggerPlan(
         "a", "a_version", ("id",), ("id",), TransactionPlan("transaction", "s"), schema="s", versions_schema="s"
     ),
 ]
+
+
+NATIVE = "{'native_versioning': True}"
+
+SHELF = """
+link = Table(
+    "shelf_mark", Base.metadata,
+    Column("shelf_id", ForeignKey("shelf.id", ondelete="CASCADE"), primary_key=True),
+    Column("mark_id", ForeignKey("mark.id"), primary_key=True),
+)
+
+class Mark(Versioned, Base):
+    __tablename__ = "mark"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+class Shelf(Versioned, Base):
+    __tablename__ = "shelf"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str | None] = mapped_column(String(50))
+    marks: Mapped[list[Mark]] = relationship(secondary=lambda: link)
+"""
+
+SHELF_LATER = SHELF.replace(
+    "    title: Mapped[str | None] = mapped_column(String(50))\n",
+    '    height: Mapped[int] = mapped_column(server_default="3")\n',
+).replace('(Versioned, Base):\n    __tablename__ = "mark"', '(Base):\n    __tablename__ = "mark"')
+
+
+def test_autogenerate_sees_triggers_that_are_missing_stale_or_left_over(project, engine_now, database):
+    project.declare(SHELF)
+    project.autogenerate()
+    project.upgrade()
+    shelf = project.declare(SHELF, options=NATIVE)
+    script = project.autogenerate()
+    assert script.count("op.create_version_triggers(") == script.count("op.drop_version_triggers(") == 3
+    project.upgrade()
+    project.check()
+    database.managers = {shelf.manager: None}
+    write(
+        engine_now,
+        "INSERT INTO shelf VALUES (1, 'a')",
+        "INSERT INTO mark VALUES (1)",
+        "INSERT INTO shelf_mark VALUES (1, 1)",
+    )
+    with Session(engine_now) as session:
+        session.get_one(shelf.Shelf, 1).title = "b"
+        session.commit()
+    assert history(engine_now, "shelf_version", "id", "title") == [(0, 1, "a"), (1, 1, "b")]
+    assert history(engine_now, "shelf_mark_version", "shelf_id AS id", "mark_id") == [(0, 1, 1)]
+
+    # Somebody has switched one off: it is put right.
+    write(engine_now, "ALTER TABLE shelf DISABLE TRIGGER async_continuum_update")
+    assert "op.sync_version_triggers('shelf'" in project.autogenerate()
+    project.upgrade()
+    project.check()
+
+    later = project.declare(SHELF_LATER, options=NATIVE)
+    script = project.autogenerate()
+    assert "op.sync_version_triggers('shelf',\n        columns=['id', 'height']" in script
+    assert "op.sync_version_triggers('shelf',\n        columns=['id', 'title']" in script
+    assert "op.drop_version_triggers('mark'" in script
+    project.upgrade()
+    project.check()
+    database.managers = {later.manager: None}
+    write(engine_now, "INSERT INTO shelf VALUES (2, 4)", "DELETE FROM shelf WHERE id = 1")
+    assert history(engine_now, "shelf_version", "id", "height") == [(0, 1, None), (1, 1, 3), (0, 2, 4), (2, 1, 3)]
+    assert history(engine_now, "shelf_mark_version", "shelf_id AS id", "mark_id") == [(0, 1, 1), (2, 1, 1)]
+
+    project.downgrade("-1")
+    write(engine_now, "INSERT INTO mark VALUES (2)", "UPDATE shelf SET title = 'c'")
+    assert history(engine_now, "shelf_version", "id", "title")[-1] == (1, 2, "c")
+    assert history(engine_now, "mark_version", "id")[-1] == (0, 2)
+
+    # From the base again, with models that know nothing of triggers any more; they are dropped at the end.
+    database.managers = {}
+    project.downgrade()
+    assert left(engine_now) == 0
+    project.declare(SHELF_LATER)
+    project.upgrade()
+    script = project.autogenerate()
+    assert script.count("op.drop_version_triggers(") == script.count("op.create_version_triggers(") == 2
+    project.upgrade()
+    project.check()
+    assert left(engine_now) == 0
+    project.downgrade()
+    assert left(engine_now) == 0
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+def left(engine: Engine) -> Any:
+    """Count the functions of ours that are in the database."""
+    with engine.connect() as connection:
+        return connection.scalar(text("SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%async_continuum%'"))
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=["default", "everything", "schema"])

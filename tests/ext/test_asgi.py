@@ -9,11 +9,19 @@ import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from async_continuum import ImproperlyConfigured, set_context, transaction_class, version_class, versioning_context
+from async_continuum import (
+    ImproperlyConfigured,
+    Versioned,
+    set_context,
+    transaction_class,
+    version_class,
+    versioning_context,
+)
 from async_continuum.ext.asgi import VersioningMiddleware
 from async_continuum.ext.proxies import TrustedProxies
+from async_continuum.plugins import RequestPlugin, TransactionMetaPlugin
 from async_continuum.record import context_of, meta_values, transaction_values
 from tests.domain import Article
 from tests.ext import servers
@@ -271,11 +279,32 @@ async def test_endpoints_background_tasks_and_websockets_are_signed(framework, w
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("plugins", [[], [RequestPlugin()], [RequestPlugin(), TransactionMetaPlugin()]], ids=len)
+async def test_the_request_id_is_kept_where_a_plugin_stores_it(own, database, plugins):
+    base, manager = own(user_cls="Page", plugins=plugins)
+
+    class Page(Versioned, base):
+        __tablename__ = "page"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    sessions = await database(base, manager)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with sessions() as session:
+            session.add(Page())
+            await session.commit()
+
+    scope = {"type": "http", "client": ("1.1.1.1", 5), "headers": [(b"x-request-id", b"r-1")]}
+    await VersioningMiddleware(app, user=lambda scope: 5)(scope, None, None)  # type: ignore[arg-type]
+    async with sessions() as session:
+        signed: Any = (await session.scalars(select(transaction_class(Page)))).one()
+        assert (signed.user_id, signed.remote_addr) == (5, "1.1.1.1")
+        if len(plugins) == 2:
+            assert await signed.awaitable_attrs.meta == {"request_id": "r-1"}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_user_where_transactions_have_none_fails_the_flush(own, database):
-    from sqlalchemy.orm import Mapped, mapped_column
-
-    from async_continuum import Versioned
-
     base, manager = own(user_cls=None)
 
     class Page(Versioned, base):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from async_continuum import (
     Change,
@@ -66,20 +66,38 @@ class Seat(Versioned, Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     guest: Mapped[str | None] = mapped_column(String(20))
     secret: Mapped[str | None] = mapped_column(String(20))
+
+class Document(Versioned, Base):
+    __tablename__ = "document"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "document"}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str | None] = mapped_column(String(20))
+    title: Mapped[str | None] = mapped_column(String(50))
+
+class Report(Document):
+    __tablename__ = "report"
+    __mapper_args__ = {"polymorphic_identity": "report"}
+    id: Mapped[int] = mapped_column(ForeignKey("document.id"), primary_key=True)
+    pages: Mapped[int | None]
+
+class Letter(Document):
+    __mapper_args__ = {"polymorphic_identity": "letter"}
+    addressee: Mapped[str | None] = mapped_column(String(50))
 """
 
 
-@pytest.fixture
-def continuum(place: Place) -> None:
+def let_continuum_write(place: Place, *options: str) -> None:
     """Let the real package write, in a process of its own."""
     url = place.url.set(drivername="sqlite" if place.backend == "sqlite" else "postgresql+psycopg")
     program = [sys.executable, str(Path(__file__).with_name("continuum_life.py"))]
-    run = subprocess.run([*program, url.render_as_string(hide_password=False)], capture_output=True, text=True)
+    written_to = url.render_as_string(hide_password=False)
+    run = subprocess.run([*program, written_to, *options], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
 @pytest.fixture
-def models(continuum: None, project: Any) -> Any:
+def models(place: Place, project: Any) -> Any:
+    let_continuum_write(place)
     return project.declare(MODELS, user_cls="User")
 
 
@@ -107,15 +125,28 @@ async def goes_on(sessions: async_sessionmaker[AsyncSession], models: Any) -> No
         versions = (await session.scalars(tags.options(selectinload(ArticleVersion.tags)))).all()
         assert [[tag.name for tag in version.tags] for version in versions] == [["red"], ["red", "blue"]]
         transactions = (await session.scalars(select(Transaction).order_by(Transaction.id))).all()
-        assert len(transactions) == 4
+        assert len(transactions) == 8
         assert all(transaction.issued_at.tzinfo is not None for transaction in transactions)
         assert set(await transactions[1].entity_names()) == {"Article"}
+
+        reports: Any = await versions_of(session, models.Report, 1)
+        pages = [(each.operation_type.name, each.title, each.pages) for each in reports]
+        assert pages[:3] == [("INSERT", "year", 5), ("UPDATE", "Year", 5), ("UPDATE", "Year", 6)]
+        assert [each[0] for each in pages[3:]] == ["DELETE"]
+        letters: Any = await versions_of(session, models.Document, 2)
+        assert [(type(each), each.addressee) for each in letters] == [
+            (version_class(models.Letter), "eve"),
+            (version_class(models.Letter), "ann"),
+        ]
 
         with versioning_context(user=await session.get_one(models.User, 1), remote_addr="10.0.0.7"):
             lost: Any = await all_of(session, models, 2)[0]
             article: Any = await lost.revert(session)
             assert article.name == "second"
             await versions[0].revert(session, relations=["tags"])
+            report: Any = await reports[1].revert(session)
+            assert (type(report), report.title, report.pages) == (models.Report, "Year", 5)
+            await letters[0].revert(session)
             await session.commit()
             (await session.get_one(models.Seat, ("x", 1))).guest = "dan"
             await session.delete(await session.get_one(models.Tag, 2))
@@ -161,6 +192,45 @@ def test_a_migration_brings_its_tables_to_ours(database, engine, project, models
         await engine.dispose()
 
     asyncio.run(later())
+
+
+TABLES = ("article", "tag", "seat", "document", "report")
+
+REPLACED = "\n".join(
+    [
+        f'op.execute("DROP {dropped}")'
+        for table in TABLES
+        for dropped in (f"TRIGGER {table}_trigger ON {table}", f"FUNCTION {table}_audit()")
+    ]
+    + [
+        """op.execute('DROP TRIGGER transaction_trigger ON "transaction"')""",
+        'op.execute("DROP FUNCTION transaction_temp_table_generator()")',
+    ]
+)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_its_native_triggers_are_replaced_by_a_migration(database, place, project):
+    let_continuum_write(place, "native")
+    # Hierarchies go on, recorded by sessions.
+    by_sessions = '    __versioned__ = {"native_versioning": False}\n    __tablename__ = "document"'
+    source = MODELS.replace('    __tablename__ = "document"', by_sessions)
+    models = project.declare(source, options="{'native_versioning': True}", user_cls="User")
+    project.write(REPLACED, "pass")
+    project.upgrade()
+    assert project.autogenerate().count("op.create_version_triggers(") == 4
+    project.upgrade()
+    project.check()
+    database.managers = {models.manager: None}
+    with place.sync_engine().begin() as connection:
+        connection.execute(text("UPDATE article SET name = 'First' WHERE id = 1"))
+        connection.execute(text("DELETE FROM article_tag"))
+    with Session(place.sync_engine()) as session:
+        versions: Any = version_class(models.Article)
+        rows = session.execute(
+            select(versions.operation_type, versions.name).where(versions.id == 1).order_by("transaction_id")
+        )
+        assert [(operation.name, name) for operation, name in rows] == [("INSERT", "first"), ("UPDATE", "First")]
 
 
 PUBLIC_NAMES = """

@@ -9,6 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import async_continuum as ac
 from async_continuum import Operation, Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 def magazine(strategy: str) -> SimpleNamespace:
@@ -17,7 +18,9 @@ def magazine(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None)
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), options=mode.options(strategy=strategy), user_cls=None
+    )
 
     def ends() -> list[Column[Any]]:
         return [Column("article_id", ForeignKey("article.id")), Column("tag_id", ForeignKey("tag.id"))]

@@ -14,6 +14,7 @@ from async_continuum import (
     transaction_class,
     version_class,
 )
+from tests.past.test_opening import asks_for_tables
 from tests.relations.library import STORY, base, manager, models, touch
 
 __all__ = ["base", "manager", "models"]
@@ -127,7 +128,7 @@ async def test_a_query_of_changes_is_narrowed_ordered_and_paged_in_the_database(
     before = len(statements)
     await query
     # A look-up of each moment, and the changes.
-    assert len(statements) == before + 3
+    assert len([each for each in statements[before:] if not asks_for_tables(each)]) == 3
 
 
 async def test_changes_of_several_models_are_paged_through_as_one_list(session, models, days):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import pickle
 import weakref
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +29,11 @@ async def write(session, name):
     transaction = await current_transaction(session, model=Article)
     await session.commit()
     return inspect(transaction).identity[0]
+
+
+def asks_for_tables(statement):
+    """Other registries of this process make it look which of their tables this database has."""
+    return "pg_catalog" in statement or "PRAGMA" in statement
 
 
 async def name_at(source, moment):
@@ -62,7 +68,7 @@ async def test_a_moment_of_any_kind_is_looked_up_once(session, statements):
         assert len(statements) == before + 2
     before = len(statements)
     async with as_of(session, first):
-        assert len(statements) == before + 1
+        assert len([each for each in statements[before:] if not asks_for_tables(each)]) == 1
 
 
 async def test_what_is_no_moment_is_refused(session):
@@ -189,6 +195,7 @@ async def test_a_version_and_a_transaction_lead_to_their_state(session):
     versions = await versions_of(session, Article, 1)
     article = await versions[0].as_live(session)
     assert type(article) is Article
+    assert pickle.loads(pickle.dumps(article)).name == "one"
     gc.collect()
     assert sorted(each.id for each in await article.awaitable_attrs.comments) == [1, 2]
     assert await versions[-1].as_live(session) is None

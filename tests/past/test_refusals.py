@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import column, delete, func, insert, literal_column, select, table, text, update
+from sqlalchemy import column, delete, func, insert, literal_column, select, table, text, true, update
 from sqlalchemy.schema import CreateTable
 
 from async_continuum import ClassNotVersioned, ReadOnlySession, as_of, transaction_class, version_class
@@ -33,6 +33,9 @@ STATEMENTS: dict[str, Any] = {
     ),
     "a literal column with a query in it": select(literal_column("(SELECT count(*) FROM article)")),
     "a table by its name alone": select(table("article", column("id")).c.id),
+    "a CTE that hides a version table": select(select(User.id).cte("article_version").c.id, Article.id).join(
+        Article, true()
+    ),
     "a lock": select(Article).with_for_update(),
     "a lock in a subquery": select(select(Article.id).with_for_update().subquery().c.id),
 }

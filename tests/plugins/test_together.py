@@ -146,3 +146,31 @@ async def test_remove_versioning_takes_everything_away(own):
     )
     assert "name_mod" in ac.version_table(made.Tag).c
     ac.remove_versioning(manager=made.manager)
+
+
+@pytest.mark.unaccounted
+async def test_vacuum_leaves_no_names_and_no_meta_and_keeps_activities(session, models):
+    transaction, versions = transaction_class(models.Tag), ac.version_table(models.Tag)
+    tag, article = models.Tag(id=1, name="t"), models.Article(id=1, name="a")
+    with versioning_context(meta={"reason": "x"}):
+        session.add_all([tag, article])
+        await session.commit()
+        for number in range(3):
+            tag.name = f"u{number}"
+            if number == 1:
+                article.name = "b"
+            if number == 2:
+                session.add(models.activities.activity_cls(verb="rename", object=tag))
+            await session.commit()
+    # As if nothing had changed: what was recorded becomes a repetition.
+    await session.execute(update(versions).values(name="t", name_mod=versions.c.operation_type == 0))
+    with ac.versioning_disabled():
+        await session.execute(update(models.Tag.__table__).values(name="t"))
+    await session.commit()
+    assert await ac.vacuum(session, models.Tag) == 3
+    await session.commit()
+    found = (await session.scalars(select(transaction).order_by(transaction.id))).all()
+    assert [await tx.entity_names() for tx in found] == [["Article", "Tag"], ["Article"], []]
+    assert [len(await tx.awaitable_attrs.activities) for tx in found] == [0, 0, 1]
+    meta = models.Base.metadata.tables["transaction_meta"]
+    assert len((await session.execute(select(meta))).all()) == 3

@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, defer, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 from tests.kit.databases import Databases
 from tests.kit.history import count_transactions, told
 
@@ -22,7 +23,7 @@ class Base(DeclarativeBase):
     pass
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 
 class Verbatim(UserDefinedType[str]):
@@ -61,7 +62,9 @@ class PostgresqlBase(DeclarativeBase):
     pass
 
 
-postgresql_manager = make_versioned(mapper=PostgresqlBase, manager=VersioningManager(), user_cls=None)
+postgresql_manager = make_versioned(
+    mapper=PostgresqlBase, manager=VersioningManager(), options=mode.options(), user_cls=None
+)
 
 
 class Odd(Versioned, PostgresqlBase):
@@ -80,7 +83,7 @@ class CitextBase(DeclarativeBase):
     pass
 
 
-citext_manager = make_versioned(mapper=CitextBase, manager=VersioningManager(), user_cls=None)
+citext_manager = make_versioned(mapper=CitextBase, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 
 class Nickname(Versioned, CitextBase):

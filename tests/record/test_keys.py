@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 import async_continuum as ac
 from async_continuum import Versioned, VersioningManager, make_versioned
 from tests.domain import Badge, Country, Device, Price, Seat, Tag
+from tests.kit import mode
 from tests.kit.databases import Databases
 from tests.kit.history import count_transactions, told
 from tests.record.conftest import Between
@@ -22,7 +23,7 @@ class Base(DeclarativeBase):
     pass
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 
 class Blob(Versioned, Base):

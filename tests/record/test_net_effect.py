@@ -411,6 +411,7 @@ async def test_none_is_recorded_as_null_and_not_as_a_default(sessions: Sessions)
 
 
 @pytest.mark.unaccounted
+@pytest.mark.sessions_record("a trigger has recorded what text() has deleted")
 async def test_deleting_a_row_that_is_gone_already_leaves_its_history_alone(sessions: Sessions) -> None:
     async with sessions() as session:
         session.add(Tag(id=1, name="a"))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import async_continuum as ac
 from async_continuum import Operation, Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 from tests.kit.databases import Databases
 from tests.kit.history import told
 from tests.kit.places import Place
@@ -29,7 +30,7 @@ class Base(DeclarativeBase):
     pass
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 stamps = Sequence("stamps", metadata=Base.metadata)
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import async_continuum as ac
 from async_continuum import Operation, Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 from tests.kit.invariants import assert_invariants
 from tests.kit.places import Places
 
@@ -22,7 +23,7 @@ class Base(DeclarativeBase):
     pass
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 
 class Thing(Versioned, Base):

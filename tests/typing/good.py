@@ -1,20 +1,25 @@
 """User code that passes mypy --strict and pyright without an ignore or a plugin. It is checked, never run."""
 
 from datetime import UTC, datetime
-from typing import assert_type
+from typing import Any, assert_type
 
 from sqlalchemy import String, select
-from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from async_continuum import (
     Change,
+    ChangesBetween,
+    EntityChange,
     Operation,
     Version,
     Versioned,
     VersioningManager,
     VersionQuery,
     alive_at,
+    as_of,
+    changed_entities,
+    changes_between,
     changesets,
     count_versions,
     current_transaction,
@@ -29,8 +34,14 @@ from async_continuum import (
     versioning_disabled,
     versions_of,
 )
+from async_continuum.plugins import ActivityBase, ActivityPlugin, NullDeletePlugin, Related
 
-manager = make_versioned(user_cls=None, options={"strategy": "validity", "table_name": "%s_history"})
+activities = ActivityPlugin()
+manager = make_versioned(
+    user_cls=None,
+    plugins=[activities, NullDeletePlugin()],
+    options={"strategy": "validity", "table_name": "%s_history"},
+)
 assert_type(manager, VersioningManager)
 
 
@@ -49,6 +60,50 @@ class Article(Versioned, Base):
 ArticleVersion = version_class(Article)
 assert_type(ArticleVersion, type[Version[Article]])
 Transaction = transaction_class(Article)
+
+
+class OwnSession(AsyncSession):
+    pass
+
+
+async def read_the_past(
+    session: AsyncSession, own: OwnSession, engine: AsyncEngine, maker: async_sessionmaker[OwnSession]
+) -> None:
+    moment = datetime.now(UTC)
+    async with as_of(session, moment) as past:
+        assert_type(past, AsyncSession)
+        assert_type(await past.get(Article, 1), Article | None)
+    async with as_of(own, 5, live="refuse") as past_own:
+        assert_type(past_own, OwnSession)
+    async with as_of(engine, moment) as past_of_engine:
+        assert_type(past_of_engine, AsyncSession)
+    async with as_of(maker, moment) as past_of_maker:
+        assert_type(past_of_maker, OwnSession)
+    version = await versions_of(session, Article, 1).first()
+    if version is not None:
+        assert_type(await version.as_live(session), Article | None)
+    transaction = await current_transaction(session)
+    assert_type(await transaction.state(session), AsyncSession)
+
+
+async def compare_two_moments(session: AsyncSession) -> None:
+    query = changes_between(session, Article, 1, datetime.now(UTC))
+    assert_type(query, ChangesBetween[Version[Article]])
+    assert_type(
+        query.where(ArticleVersion.name == "x").only(Operation.UPDATE).limit(5).offset(5),
+        ChangesBetween[Version[Article]],
+    )
+    for change in await query:
+        assert_type(change, EntityChange[Version[Article]])
+        assert_type(change.before, Version[Article] | None)
+        assert_type(change.operation, Operation)
+        assert_type(change.changes["name"], Change)
+    assert_type(await query.count(), int)
+    assert_type(await query.first(), EntityChange[Version[Article]] | None)
+    async for change in query.order_by(ArticleVersion.name):
+        assert_type(change.key, tuple[Any, ...])
+    await changes_between(session, None, 1, 2)
+    await changes_between(session, [Article], 1, 2)
 
 
 async def read_one_entity(session: AsyncSession, article: Article) -> None:
@@ -155,3 +210,23 @@ async def use_utilities(article: Article) -> None:
     assert_type(is_versioned(Article), bool)
     assert_type(is_modified(article), bool)
     assert_type(await count_versions(article), int)
+
+
+async def use_plugins(session: AsyncSession, article: Article) -> None:
+    Activity = activities.activity_cls
+    assert_type(Activity, type[ActivityBase])
+    session.add(Activity(verb="publish", object=article, data={"via": "api"}))
+    page = (await session.scalars(select(Activity).where(Activity.concerns(article)).order_by(Activity.id))).all()
+    assert_type(await activities.resolve(session, page), list[Related])
+    transactions = (await session.scalars(select(Transaction).where(Transaction.touched(Article)))).all()
+    for versions in (await changed_entities(session, transactions)).values():
+        print(len(versions))
+
+
+async def current_user() -> int:
+    return 5
+
+
+async def say_who_later(session: AsyncSession) -> None:
+    async with versioning_context(user=current_user):
+        await session.commit()

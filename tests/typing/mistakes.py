@@ -7,6 +7,8 @@ from async_continuum import (
     Change,
     Version,
     Versioned,
+    as_of,
+    changes_between,
     make_versioned,
     version_class,
     versions_of,
@@ -52,6 +54,17 @@ async def forget_to_await(session: AsyncSession, article: Article, version: Vers
     version.previous().name  # error
     version.changeset()["name"]  # error
     version.revert(session)  # error
+
+
+async def mistake_the_past(session: AsyncSession) -> None:
+    as_of("session", 1)  # error
+    as_of(session, 1, live="ignore")  # error
+    as_of(session)  # error
+    with as_of(session, 1):  # error
+        pass
+    for each in changes_between(session, Article, 1, 2):  # error
+        print(each)
+    changes_between(session, "Article", 1, 2).only(5)  # error
 
 
 async def confuse(session: AsyncSession, article: Article, version: Version[Article]) -> None:

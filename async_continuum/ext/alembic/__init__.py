@@ -7,6 +7,7 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 
 from async_continuum.ext.alembic.columns import AddVersionedColumnOp, DropVersionedColumnOp, RenameVersionedColumnOp
 from async_continuum.ext.alembic.compare import build_late_tables, write_plainly
+from async_continuum.ext.alembic.natively import compare_triggers
 from async_continuum.ext.alembic.past import FillOp, keep_history_whole
 from async_continuum.ext.alembic.renamed import RenameVersionedTableOp
 from async_continuum.ext.alembic.triggers import (
@@ -32,4 +33,5 @@ __all__ = [
 def _finish(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     keep_history_whole(context, upgrade_ops)
     write_plainly(context, upgrade_ops)
+    compare_triggers(context, upgrade_ops)
     return PriorityDispatchResult.CONTINUE

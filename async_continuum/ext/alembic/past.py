@@ -157,7 +157,8 @@ def _filled(
         fills.append(FillOp(place, "fill_end_transaction_ids", container.table_name, key=key, **options))
     given = [name for name in names if _live_rows_hold(name, history, live, added, context)]
     if given:
-        options = _said(
+        elsewhere = {} if container.schema == live[0] else {"versions_schema": container.schema}
+        options = elsewhere | _said(
             schema=live[0],
             transaction_column_name=versions.c[history.begins].name,
             end_transaction_column_name=ends,

@@ -77,7 +77,7 @@ class CreateVersionTriggersOp(_TriggersOp):
 
         ``columns`` are those that history keeps. The rest says what is not the default: ``versions``, ``schema``,
         ``versions_schema``, ``transaction`` (a name, or a dict of `TransactionPlan`), ``begins``, ``ends``,
-        ``operation``, ``unique``, ``on_truncate``, as `TriggerPlan` has them.
+        ``operation``, ``twins``, ``on_truncate``, as `TriggerPlan` has them.
         """
         return operations.invoke(cls(plan_from(table, columns=columns, key=key, **plan)))
 

@@ -1,0 +1,114 @@
+"""Tell the triggers of one session's transaction who writes and why, and what they are not to record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import JSON, Column, Connection, text
+from sqlalchemy.engine import ExecutionContext
+
+from async_continuum.build import Blueprint
+from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.triggers import require_triggers, translation
+from async_continuum.record import Context, is_anything_disabled, is_disabled, meta_values, transaction_values
+
+# Local to the transaction: nothing of it is left for whoever gets the connection next, from a pool or from a pooler
+# between here and the database.
+_TELL = text(
+    "SELECT set_config('async_continuum.context', :context, true),"
+    " set_config('async_continuum.disabled', :disabled, true)"
+)
+_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+_OTHERS = ("COPY", "TRUNCATE", "CALL", "DO", "EXECUTE")
+
+Asked = Mapping[Any, Mapping[str, Any]]
+"""The values of transaction objects that the user has asked for, by their class."""
+
+
+class Announcement:
+    """What triggers have been told on the connections of one session. Lives as long as the session's recorder."""
+
+    __slots__ = ("_asked", "_context", "_coverage", "_said", "_speaking")
+
+    def __init__(self, coverage: Coverage, context: Callable[[], Context], asked: Callable[[], Asked]) -> None:
+        self._coverage = coverage
+        self._context = context
+        self._asked = asked
+        self._said: dict[Connection, tuple[Context, Asked, str] | None] = {}
+        self._speaking = False
+
+    def before_write(self, connection: Connection) -> None:
+        """Before a statement that may write: see that triggers are there, and tell them what they do not know."""
+        if not self._speaking:
+            require_triggers(connection, self._coverage)
+            self.tell(connection)
+
+    def rolled_back(self) -> None:
+        """Take nothing for told any more: a rollback to a savepoint undoes settings as well."""
+        self._said = dict.fromkeys(self._said)
+
+    def tell(self, connection: Connection) -> None:
+        """Tell what has not been told on this connection; nothing, where there is nothing to tell."""
+        wanted = (self._context(), self._asked(), self._silenced(connection))
+        said = self._said.get(connection, _NOTHING)
+        if wanted == said:
+            return
+        self._speaking = True
+        try:
+            told = self._values(connection, *wanted[:2])
+            connection.execute(_TELL, {"context": json.dumps(told) if told else "", "disabled": wanted[2]})
+        finally:
+            self._speaking = False
+        self._said[connection] = wanted
+
+    def has_told(self, connection: Connection, transaction_class: Any) -> Mapping[str, Any]:
+        """Give the values of the transaction object that were told."""
+        said = self._said.get(connection) or _NOTHING
+        return said[1].get(transaction_class, {})
+
+    def _silenced(self, connection: Connection) -> str:
+        if not is_anything_disabled():
+            return ""
+        if is_disabled(None):
+            return "*"
+        names = [
+            plan.fullname
+            for kept, _, plan in self._coverage.plans(translation(connection))
+            if isinstance(kept, Blueprint) and is_disabled(kept.model)
+        ]
+        return f"|{'|'.join(names)}|" if names else ""
+
+    def _values(self, connection: Connection, context: Context, asked: Asked) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        # Raises where nobody stores it.
+        meta_values(context, stored=False)
+        for transaction_class in self._coverage.native:
+            table = transaction_class.__mapper__.local_table
+            values = {**transaction_values(context, table), **asked.get(transaction_class, {})}
+            told |= {table.c[key].name: _plain(value, table.c[key], connection) for key, value in values.items()}
+        return told
+
+
+_NOTHING: tuple[Context, Asked, str] = (Context(), {}, "")
+
+
+def may_write(statement: str, context: ExecutionContext | None) -> bool:
+    """Say whether a statement may change a table; one that only calls a function is taken not to."""
+    if context is not None and (context.isinsert or context.isupdate or context.isdelete):  # type: ignore[attr-defined]
+        return True
+    start = statement.lstrip()[:8].upper()
+    if start.startswith("WITH"):
+        whole = statement.upper()
+        return any(f"{word} " in whole for word in _WRITES)
+    return start.startswith((*_WRITES, *_OTHERS))
+
+
+def _plain(value: Any, column: Column[Any], connection: Connection) -> Any:
+    """Give a value as the driver would send it, in a form that JSON has and PostgreSQL reads again."""
+    if isinstance(column.type, JSON) or value is None:
+        return value
+    process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    sent = value if process is None else process(value)
+    return sent if isinstance(sent, (int, float, str, bool)) else str(sent)

@@ -1,0 +1,70 @@
+"""Share one transaction row between what triggers record and what this session records, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Table, update
+
+from async_continuum.build import TableHistory
+from async_continuum.manager.announcement import Announcement
+from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.triggers import translation
+from async_continuum.native import TransactionPlan, give_way, signed_as, take, transaction_plan_of
+from async_continuum.write import Ledger, Place, logger, move_versions
+
+
+class Sharing:
+    """Hands the id of a session's transaction to triggers, and takes theirs. Lives as long as the recorder."""
+
+    __slots__ = ("_announcement", "_coverage")
+
+    def __init__(self, coverage: Coverage, announcement: Announcement) -> None:
+        self._coverage = coverage
+        self._announcement = announcement
+
+    def is_at(self, place: Place) -> bool:
+        """Say whether triggers sign with the same transaction table at this place."""
+        return self._coverage.has_triggers(place[0]) and place[1] in self._coverage.native
+
+    def take(self, place: Place, ledger: Ledger) -> Ledger:
+        """Give the ledger the id that triggers use, a new one where there is none yet; what it wrote follows."""
+        self._announcement.tell(place[0])
+        return _moved(place, ledger, take(place[0], _plan(*place)))
+
+    def learn(self, place: Place, ledger: Ledger, values: Mapping[str, Any], *, at_last: bool) -> Ledger:
+        """Give the ledger the id that triggers use, and the row what was set on its object meanwhile.
+
+        Where they have used none, one is taken ``at_last``: the row was asked for.
+        """
+        connection, transaction_class = place
+        plan = _plan(connection, transaction_class)
+        found = signed_as(connection, plan)
+        if found is None and at_last:
+            self._announcement.tell(connection)
+            found = take(connection, plan)
+        if found is None:
+            return ledger
+        if ledger.transaction_id is None and values != self._announcement.has_told(connection, transaction_class):
+            table = transaction_class.__mapper__.local_table
+            connection.execute(update(table).where(table.c.id == found).values(values))
+        return replace(_moved(place, ledger, found), certain=True)
+
+    def renumber(self, connection: Connection, table: Table, old: int, histories: Iterable[TableHistory]) -> int:
+        """Give an overtaken transaction a later id, with all that triggers and this session have written."""
+        new = give_way(connection, transaction_plan_of(table).translated(translation(connection)), old)
+        move_versions(connection, old, new, histories)
+        logger.debug("transaction %s was overtaken by a younger one and is now %s", old, new)
+        return new
+
+
+def _plan(connection: Connection, transaction_class: Any) -> TransactionPlan:
+    return transaction_plan_of(transaction_class.__mapper__.local_table).translated(translation(connection))
+
+
+def _moved(place: Place, ledger: Ledger, transaction_id: int) -> Ledger:
+    if ledger.transaction_id is not None and ledger.transaction_id != transaction_id:
+        move_versions(place[0], ledger.transaction_id, transaction_id, ledger.tables)
+    return replace(ledger, transaction_id=transaction_id)

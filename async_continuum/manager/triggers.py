@@ -1,0 +1,122 @@
+"""Create the triggers of natively versioned tables with the tables, drop them with them, and miss them in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from sqlalchemy import Connection, Engine, MetaData
+
+from async_continuum.build import Blueprint
+from async_continuum.errors import ImproperlyConfigured
+from async_continuum.manager.coverage import Coverage
+from async_continuum.native import (
+    PARTIAL,
+    TriggerPlan,
+    create_triggers,
+    drop_triggers,
+    existing,
+    installed,
+)
+from async_continuum.plugins import Plugins
+
+# What a plugin writes by these hooks, it writes with the session's own statements.
+_PLUGINS_WRITE_IN = (
+    "version_columns",
+    "deleted_value",
+    "transaction_built",
+    "transaction_rows",
+    "first_versions",
+    "versions_written",
+    "versions_removed",
+)
+
+_found: WeakKeyDictionary[Coverage, WeakSet[Engine]] = WeakKeyDictionary()
+
+
+class Triggers:
+    """Listens to metadata that is created and dropped. Lives as long as its manager is active."""
+
+    def __init__(self, coverage: Coverage) -> None:
+        self._coverage = coverage
+
+    def after_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+        """Install the triggers that are missing or stale, and take those away whose class is recorded otherwise now."""
+        plans = self._plans(target, connection)
+        if not plans:
+            return
+        known = installed(connection)
+        wanted = [plan for plan, native in plans if native and known.get((plan.schema, plan.name)) != plan.fingerprint]
+        for plan in existing(connection, wanted):
+            create_triggers(connection, plan)
+        for plan, native in plans:
+            if not native and (plan.schema, plan.name) in known:
+                drop_triggers(connection, plan)
+
+    def before_drop(self, target: MetaData, connection: Connection, tables: Any = None, **_: Any) -> None:
+        """Take the triggers of tables away that are dropped, or whose history is."""
+        going = set(target.tables.values() if tables is None else tables)
+        if connection.dialect.name == "postgresql":
+            for kept, history, plan in self._coverage.plans(translation(connection)):
+                touched = {history.table, history.version_table, kept.transaction_table}
+                if history.settings.native_versioning and touched & going:
+                    drop_triggers(connection, plan)
+
+    def _plans(self, target: MetaData, connection: Connection) -> list[tuple[TriggerPlan, bool]]:
+        if connection.dialect.name != "postgresql":
+            return []
+        return [
+            (plan, history.settings.native_versioning)
+            for _, history, plan in self._coverage.plans(translation(connection))
+            if history.table.metadata is target
+        ]
+
+
+def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
+    """Refuse to version natively what triggers cannot record in full. Raises `ImproperlyConfigured`."""
+    if not blueprint.settings.native_versioning:
+        return
+    if len(blueprint.histories) > 1:
+        raise ImproperlyConfigured(
+            "native_versioning does not record the tables of joined inheritance: say "
+            "__versioned__ = {'native_versioning': False} on the topmost class.",
+            model=blueprint.model,
+            option="native_versioning",
+        )
+    for hook in _PLUGINS_WRITE_IN:
+        for plugin in plugins.overriding(hook):
+            raise ImproperlyConfigured(
+                f"triggers do not do what {type(plugin).__name__} adds to history ({hook}): leave out the plugin or "
+                "native_versioning.",
+                model=blueprint.model,
+                option="native_versioning",
+            )
+
+
+def translation(connection: Connection) -> Mapping[str | None, str | None]:
+    """Give the connection's ``schema_translate_map``."""
+    found: Mapping[str | None, str | None] | None = connection.get_execution_options().get("schema_translate_map")
+    return found or {}
+
+
+def require_triggers(connection: Connection, coverage: Coverage) -> None:
+    """Refuse to write where triggers are to record a table and are not there; looks once on each engine.
+
+    Raises `ImproperlyConfigured`: what nobody records would be lost in silence.
+    """
+    seen = _found.setdefault(coverage, WeakSet())
+    if connection.engine in seen:
+        return
+    found = coverage.plans(translation(connection))
+    plans = [plan for _, history, plan in found if history.settings.native_versioning]
+    known = installed(connection)
+    lost = [plan for plan in plans if known.get((plan.schema, plan.name), PARTIAL) == PARTIAL]
+    missing = existing(connection, lost) if lost else []
+    if missing:
+        raise ImproperlyConfigured(
+            f"the triggers of {', '.join(plan.fullname for plan in missing)} are not in the database, or not all of "
+            "them: create them with metadata.create_all, or by a migration with op.create_version_triggers.",
+            option="native_versioning",
+        )
+    seen.add(connection.engine)

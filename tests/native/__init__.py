@@ -1,0 +1,1 @@
+"""What PostgreSQL's triggers record."""

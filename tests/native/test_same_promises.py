@@ -1,0 +1,29 @@
+"""What is promised of recording holds where triggers record: the same tests, once more, in a process of their own.
+
+`ASYNC_CONTINUUM_TEST_NATIVE=1 pytest tests/record tests/links tests/cascades tests/stories` runs all of them so.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit import backends, mode
+
+ROOT = Path(__file__).parent.parent.parent
+CHOSEN = ["tests/record/test_net_effect.py", "tests/cascades/test_deletes.py", "tests/links/test_orm_links.py"]
+# Of the ways in which steps of a transaction are separated, the two that ask most of triggers.
+WAYS = "not (nothing or a_savepoint_that_is_released or a_savepoint_that_stays_open)"
+
+
+@pytest.mark.skipif(bool(backends.BACKENDS["postgresql"].missing), reason="needs PostgreSQL")
+@pytest.mark.skipif(mode.is_native(), reason="is what it runs")
+@pytest.mark.timeout(300)
+def test_triggers_keep_what_is_promised_of_sessions() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", WAYS, *CHOSEN]
+    environment = {**os.environ, mode.NATIVE: "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
