@@ -116,6 +116,7 @@ class Ours(Contender):
     keeps_history = True
     version_table = "article_version"
     strategy = "validity"
+    native = False
 
     def __init__(self, backend: str) -> None:
         super().__init__(backend)
@@ -128,7 +129,7 @@ class Ours(Contender):
     def _make_versioned(self) -> dict[str, Any]:
         from async_continuum import Versioned, make_versioned
 
-        options: Any = {"strategy": self.strategy}
+        options: Any = {"strategy": self.strategy, "native_versioning": self.native}
         make_versioned(user_cls=None, options=options, plugins=self.plugins())
         return {"mixins": (Versioned,), "attributes": {"__versioned__": {}}}
 
@@ -184,6 +185,15 @@ class OursPlugins(Ours):
         ]
 
 
+class OursNative(Ours):
+    """async_continuum with triggers that record."""
+
+    name = "ours-native"
+    label = "async_continuum, native"
+    backends = ("postgresql",)
+    native = True
+
+
 class OursSync(Ours):
     """async_continuum in a synchronous session, for the comparison with the peers on their own drivers."""
 
@@ -200,6 +210,6 @@ def all_contenders() -> dict[str, type[Contender]]:
     """Name every contender, the ones that the others are compared with first."""
     from benchmarks import floor, peers
 
-    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursPlugins, *floor.CONTENDERS]
+    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursPlugins, OursNative, *floor.CONTENDERS]
     known += [SyncPlain, OursSync, *peers.CONTENDERS]
     return {contender.name: contender for contender in known}

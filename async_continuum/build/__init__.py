@@ -4,17 +4,15 @@ from async_continuum.build.blueprint import (
     Blueprint,
     blueprint_of,
     blueprints_of,
-    build,
-    complete,
-    detach,
-    extend,
     find_blueprint,
     find_history,
     history_of,
 )
+from async_continuum.build.building import build, complete, detach, extend, forget_statements
 from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.conditions import condition_on
 from async_continuum.build.identity import identity_of, key_after_flush
+from async_continuum.build.kept import kept_rows
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import map_class, mappers_of, unmap_class
 from async_continuum.build.names import fit
@@ -55,10 +53,12 @@ __all__ = [
     "find_blueprint",
     "find_history",
     "fit",
+    "forget_statements",
     "forget_table",
     "has_late_secondary",
     "history_of",
     "identity_of",
+    "kept_rows",
     "key_after_flush",
     "live_rows",
     "map_class",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Column, and_
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ClauseElement, visitors
 
 from async_continuum.build.table import TableHistory, past_column
-from async_continuum.declare import parent_of
+from async_continuum.declare import attribute_of, parent_of
 from async_continuum.errors import ImproperlyConfigured
 
 
@@ -27,7 +27,9 @@ def inheritance_of(version_class: type, above: TableHistory, own: TableHistory) 
     }
 
 
-def polymorphism_of(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> dict[str, Any]:
+def polymorphism_of(
+    mapper: Mapper[Any], histories: Sequence[TableHistory], properties: Collection[str]
+) -> dict[str, Any]:
     """Give the arguments by which versions are objects of the class that their rows name, as the model's are.
 
     Raises `ImproperlyConfigured` where the column that names it is excluded from history.
@@ -37,7 +39,9 @@ def polymorphism_of(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> d
     if mapper.concrete or mapper.polymorphic_on is None:
         return arguments
     if parent is None or parent.polymorphic_on is None:
-        arguments["polymorphic_on"] = _past(mapper, histories)
+        # By its attribute where it has one: SQLAlchemy would make another of that name.
+        name = attribute_of(mapper, mapper.polymorphic_on)
+        arguments["polymorphic_on"] = name if name in properties else _past(mapper, histories)
     if mapper.with_polymorphic is not None and mapper.with_polymorphic == ("*", None):
         arguments["with_polymorphic"] = "*"
     if mapper.polymorphic_identity is not None:
@@ -46,7 +50,9 @@ def polymorphism_of(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> d
         arguments["polymorphic_abstract"] = True
     if parent is not None:
         # A version is whole, also where it was asked for by the class above: under asyncio nothing can be loaded later.
-        arguments["polymorphic_load"] = mapper.polymorphic_load or "selectin"
+        # SQLAlchemy's loader by IN wants the class to be named by a column, and columns of one table cost nothing.
+        apart = not mapper.single and isinstance(mapper.polymorphic_on, Column)
+        arguments["polymorphic_load"] = mapper.polymorphic_load or ("selectin" if apart else "inline")
     return arguments
 
 

@@ -14,4 +14,6 @@ def fit(name: str) -> str:
     if len(encoded) <= LIMIT:
         return name
     digest = blake2s(encoded, digest_size=4).hexdigest()
-    return f"{encoded[: LIMIT - 9].decode(errors='ignore')}_{digest}"
+    # Aliases, "<name>_1", SQLAlchemy fits by characters, and PostgreSQL by bytes: where the two differ, leave room.
+    room = LIMIT if name.isascii() else LIMIT - 5
+    return f"{encoded[: room - 9].decode(errors='ignore')}_{digest}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy import Column, Index, MetaData, Table, select
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
@@ -46,6 +47,8 @@ class TableHistory:
     """Columns of the table that a class has decided on, kept or not."""
     shared: bool = False
     """Whether rows of several classes are in the table."""
+    mapper: Mapper[Any] | None = None
+    """That of the topmost class; an association table has none."""
     names_class: str | None = None
     """The column by which its rows say of which class they are."""
     leader: TableHistory | None = None

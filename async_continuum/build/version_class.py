@@ -99,7 +99,7 @@ def build_version_class(
     for attribute, prop in list(properties.items()):
         if isinstance(prop, Unavailable):
             setattr(version_class, attribute, properties.pop(attribute))
-    arguments: dict[str, Any] = polymorphism_of(mapper, histories)
+    arguments: dict[str, Any] = polymorphism_of(mapper, histories, properties)
     table: Any = histories[-1].version_table
     if above is not None:
         arguments |= inheritance_of(above.version_class, above.histories[-1], histories[-1])
@@ -263,7 +263,10 @@ def _past_expression(name: str, prop: ColumnProperty[Any], histories: Sequence[T
     for element in visitors.iterate(expression):
         if isinstance(element, SelectBase):
             return Unavailable(name, "it is computed over other rows, whose past it would not show.")
-        if isinstance(element, Column) and element.table in tables and past_column(element, histories) is None:
+        table = getattr(element, "table", None)
+        if table is not None and table not in tables:
+            return Unavailable(name, f"it is of {getattr(table, 'name', table)!r}, which is no table of its class.")
+        if isinstance(element, Column) and past_column(element, histories) is None:
             return Unavailable(name, f"it is computed from {element.key!r}, which history excludes.")
 
     def past(element: ClauseElement, **_: Any) -> ClauseElement | None:

@@ -38,14 +38,14 @@ def kept_columns(
 ) -> tuple[Column[Any], ...]:
     """List the columns of a class's own table that history holds: all but those excluded, in the table's order.
 
-    Those that are ``decided`` already, and those that a class below maps and this one does not, are left out.
+    Those that are ``decided`` already, and those that another class maps and this one does not, are left out.
     """
     table = versioned_table(mapper)
     _refuse_unknown(mapper, settings)
     excluded = settings.exclude - settings.include
     kept = []
     for column in table.c:
-        if column.key in decided or _belongs_below(column, mapper):
+        if column.key in decided or _belongs_elsewhere(column, mapper):
             continue
         if excluded.isdisjoint(_names(mapper, column)):
             kept.append(column)
@@ -108,12 +108,12 @@ def _names(mapper: Mapper[Any], column: Column[Any]) -> set[str]:
     return {column.name, column.key, attribute_of(mapper, column) or column.key}
 
 
-def _belongs_below(column: Column[Any], mapper: Mapper[Any]) -> bool:
-    """Say whether only a class below maps a column: under single table inheritance it decides on it."""
+def _belongs_elsewhere(column: Column[Any], mapper: Mapper[Any]) -> bool:
+    """Say whether only another class maps a column: under single table inheritance each decides on its own."""
     if attribute_of(mapper, column) is not None:
         return False
-    below = (each for each in mapper.self_and_descendants if each is not mapper)
-    return any(each.local_table is mapper.local_table and attribute_of(each, column) is not None for each in below)
+    others = lineage(mapper)[0].self_and_descendants
+    return any(each.local_table is mapper.local_table and attribute_of(each, column) is not None for each in others)
 
 
 def _refuse_unknown(mapper: Mapper[Any], settings: Settings) -> None:

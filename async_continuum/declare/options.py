@@ -87,9 +87,7 @@ _INSTEAD = {
 }
 # Named by the contract and not built yet: refused rather than ignored, because a promise that is
 # silently not kept is worse than one that is not made.
-_NOT_YET: dict[str, tuple[Any, ...]] = {
-    "append_only": (False,),
-}
+_NOT_YET: dict[str, tuple[Any, ...]] = {}
 
 
 def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type | None = None) -> Settings:

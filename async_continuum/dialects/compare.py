@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import LargeBinary, Text, cast, collate, func, or_, type_coerce
+from sqlalchemy import Integer, LargeBinary, Text, cast, collate, func, literal_column, or_, type_coerce
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType, UserDefinedType
+
+_GROUP = 50
 
 Pair = tuple[ColumnElement[Any], ColumnElement[Any]]
 
@@ -31,11 +33,20 @@ def differs(pairs: Sequence[Pair], dialect: Dialect) -> ColumnElement[bool]:
             # The record image operators: https://www.postgresql.org/docs/current/functions-comparisons.html
             return left.bool_op("*<>")(right)
         case "sqlite":
-            return or_(*(_differs_on_sqlite(a, b) for a, b in pairs))
+            return _any([_differs_on_sqlite(a, b) for a, b in pairs])
         case "mysql" | "mariadb":
             return or_(*(cast(a, LargeBinary).is_distinct_from(cast(b, LargeBinary)) for a, b in pairs))
         case _:
             return or_(*(a.is_distinct_from(b) for a, b in pairs))
+
+
+def _any(flags: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    # SQLite takes an OR of many for a tree as deep as they are many, and refuses one deeper than 1,000. Its max() of
+    # several arguments is no aggregate.
+    if len(flags) <= _GROUP:
+        return or_(*flags)
+    groups = [flags[start : start + _GROUP] for start in range(0, len(flags), _GROUP)]
+    return func.max(*(or_(*group) for group in groups), type_=Integer()) == literal_column("1")
 
 
 def _differs_on_sqlite(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[bool]:

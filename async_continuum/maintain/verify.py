@@ -79,7 +79,7 @@ def _missing(p: Pieces) -> Select[Any]:
         .where(p.same(versions, p.live), _newest(p, versions), versions.c[history.operation] != Operation.DELETE)
         .correlate(p.live)
     )
-    return select(*history.key_of(p.live)).where(~exists(alive)).order_by(*history.key_of(p.live))
+    return select(*history.key_of(p.live)).where(~exists(alive), *p.kept).order_by(*history.key_of(p.live))
 
 
 def _orphaned(p: Pieces) -> Select[Any]:

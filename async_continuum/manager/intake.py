@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
@@ -23,6 +24,7 @@ from async_continuum.build import (
     expect_relation,
     extend,
     find_blueprint,
+    forget_statements,
     has_late_secondary,
     mappers_of,
     needs_user,
@@ -108,8 +110,13 @@ class Intake:
         configuration = self._configuration
         self._find_user([mapper])
         self._resolve_types()
+        if mapper.inherits is not None:
+            forget_statements(mapper.inherits)
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
+            return
+        if issubclass(model, AbstractConcreteBase) and not isinstance(mapper.local_table, Table):
+            # A view of the classes below it, with no rows of its own.
             return
         settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:

@@ -157,9 +157,7 @@ class Recorder:
             if self._sharing.is_at(place):
                 ledger = self.ledgers.at(place)
                 self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
-        for transaction_class, old, new in self._moved:
-            move_loaded(self.session, transaction_class, old, new)
-        self._moved = []
+        self._move()
         self._sign()
 
     def finish(self) -> None:
@@ -184,6 +182,7 @@ class Recorder:
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
+        self._move()
         self._sign()
 
     def sign(self, place: Place) -> int:
@@ -212,6 +211,11 @@ class Recorder:
             if ledger.transaction_id is not None and later is not None and later != ledger.transaction_id:
                 move_loaded(self.session, place[1], later, ledger.transaction_id)
         self._sign()
+
+    def _move(self) -> None:
+        for transaction_class, old, new in self._moved:
+            move_loaded(self.session, transaction_class, old, new)
+        self._moved = []
 
     def _sign(self) -> None:
         for transaction_class, signature in self.signatures.items():

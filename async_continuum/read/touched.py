@@ -13,6 +13,7 @@ from async_continuum.build import (
     Blueprint,
     TableHistory,
     blueprint_of,
+    blueprints_of,
     ends_of,
     find_blueprint,
     history_of,
@@ -34,16 +35,20 @@ def touched_ids(transaction_class: Any, target: Any, children: Sequence[str]) ->
     return selects[0] if len(selects) == 1 else union(*selects)
 
 
-def is_below(blueprint: Blueprint) -> bool:
+def comes_with_above(blueprint: Blueprint) -> bool:
     """Say whether the versions of a class come with those of a class above it."""
-    return blueprint.above is not None and not blueprint.above.hidden
+    if blueprint.above is None or blueprint.above.hidden:
+        return False
+    return inspect(blueprint.version_class).polymorphic_on is not None
 
 
 def of_class(blueprint: Blueprint, *, exactly: bool = False) -> list[ColumnElement[bool]]:
     """Restrict the versions of a table that several classes share to those of one, or of it and those below it."""
     mapper: Mapper[Any] | None = None if blueprint.version_class is None else inspect(blueprint.version_class)
-    if mapper is None or mapper.polymorphic_on is None or not blueprint.history.shared:
+    if mapper is None or not blueprint.history.shared:
         return []
+    if mapper.polymorphic_on is None:
+        return list(_of_no_class_below(blueprint)) if exactly else []
     of = (mapper,) if exactly else mapper.self_and_descendants
     top = blueprint.history.version_table
     names_class: Any = mapper.base_mapper.polymorphic_on
@@ -54,6 +59,19 @@ def of_class(blueprint: Blueprint, *, exactly: bool = False) -> list[ColumnEleme
     same = [a == b for a, b in zip(own.key_of(own.version_table), blueprint.history.key_of(top), strict=True)]
     same.append(own.version_table.c[own.begins] == top.c[blueprint.begins])
     return [exists(select(null()).select_from(top).where(*same, named).correlate(own.version_table))]
+
+
+def _of_no_class_below(blueprint: Blueprint) -> Iterator[ColumnElement[bool]]:
+    """Where no column names the class, an entity is of the lowest one in whose table it has a row."""
+    own = blueprint.own
+    depth = len(blueprint.histories)
+    for other in blueprints_of(blueprint.transaction_class):
+        if other.histories[:depth] == blueprint.histories and len(other.histories) > depth:
+            below = other.histories[depth]
+            rows = below.version_table
+            same = [a == b for a, b in zip(below.key_of(rows), own.key_of(own.version_table), strict=True)]
+            same.append(rows.c[below.begins] == own.version_table.c[own.begins])
+            yield ~exists(select(null()).select_from(rows).where(*same).correlate(own.version_table))
 
 
 def _touching_class(transaction_class: Any, blueprint: Blueprint) -> Select[Any]:

@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import Blueprint, blueprints_of, identity_of
 from async_continuum.read.source import require_async, session_of
-from async_continuum.read.touched import is_below, of_class, touched_ids
+from async_continuum.read.touched import comes_with_above, of_class, touched_ids
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
@@ -117,6 +117,8 @@ async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> 
             begins = getattr(version_class, blueprint.begins)
             order = [getattr(version_class, name) for name in blueprint.key]
             made = select(version_class).where(begins.in_(ids)).order_by(begins, *order)
+            if inspect(version_class).polymorphic_on is None:
+                made = made.where(*of_class(blueprint, exactly=True))
             for version in await source.scalars(made, execution_options={"populate_existing": True}):
                 # A class above gives the versions of those below it, as objects of their own classes.
                 changed[getattr(version, blueprint.begins)].setdefault(type(version), []).append(version)
@@ -125,7 +127,9 @@ async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> 
 
 async def _changed_blueprints(session: AsyncSession, cls: type[TransactionBase], ids: list[int]) -> list[Blueprint]:
     known = [
-        blueprint for blueprint in blueprints_of(cls) if blueprint.version_class is not None and not is_below(blueprint)
+        blueprint
+        for blueprint in blueprints_of(cls)
+        if blueprint.version_class is not None and not comes_with_above(blueprint)
     ]
     noted = cls.__entity_names__
     if noted is None:

@@ -7,17 +7,16 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Table, inspect
-from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session
 
-from async_continuum.build import identity_of
 from async_continuum.errors import ImproperlyConfigured, wrong_session
+from async_continuum.record.values import all_awaited, is_mapped, key_of, now, waits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +63,7 @@ def meta_values(context: Context, *, stored: bool) -> dict[str, Any]:
             )
         return {}
     plain = {name: given.value if isinstance(given, IfStored) else given for name, given in context.meta.items()}
-    return {name: _called(value) for name, value in plain.items()}
+    return {name: now(value) for name, value in plain.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,8 @@ class versioning_context(_Scope):
 
     async def __aenter__(self) -> None:
         given = self._context
-        if any(map(_waits, (*given.columns.values(), *given.meta.values()))):
-            given = Context(await _awaited(given.columns), await _awaited(given.meta))
+        if any(map(waits, (*given.columns.values(), *given.meta.values()))):
+            given = Context(await all_awaited(given.columns), await all_awaited(given.meta))
         _current.set(given.over(_current.get()))
 
 
@@ -223,9 +222,9 @@ def transaction_values(context: Context, table: Table) -> dict[str, Any]:
     """
     values = {}
     for name, value in context.columns.items():
-        resolved = _called(value)
-        if _is_mapped(resolved):
-            resolved = _key_of(resolved)
+        resolved = now(value)
+        if is_mapped(resolved):
+            resolved = key_of(resolved)
         if name not in table.c:
             remedy = (
                 "name the user class in make_versioned(user_cls=...)"
@@ -260,45 +259,7 @@ def _context(
     )
 
 
-def _waits(value: object) -> bool:
-    return iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
-
-
-async def _awaited(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = {name: await value() if _waits(value) else value for name, value in values.items()}
-    return MappingProxyType({name: value for name, value in found.items() if value is not None})
-
-
 def _refuse_coroutines(context: Context, remedy: str) -> None:
-    waiting = [name for name, value in (*context.columns.items(), *context.meta.items()) if _waits(value)]
+    waiting = [name for name, value in (*context.columns.items(), *context.meta.items()) if waits(value)]
     if waiting:
         raise TypeError(f"coroutine functions are given for {', '.join(waiting)}, which a flush cannot await: {remedy}")
-
-
-def _called(value: Any) -> Any:
-    """Call what is to be called at the first recording of a transaction."""
-    if not callable(value) or _is_mapped(value):
-        return value
-    given = value()
-    if iscoroutine(given):
-        given.close()
-        raise TypeError(f"{value!r} gave a coroutine, which a flush cannot await: declare it with `async def`.")
-    return given
-
-
-def _is_mapped(value: object) -> bool:
-    if isinstance(value, type):
-        return False
-    try:
-        return getattr(inspect(value), "mapper", None) is not None
-    except NoInspectionAvailable:
-        return False
-
-
-def _key_of(user: object) -> Any:
-    key = identity_of(user)
-    if key is None:
-        raise ValueError(
-            f"the user {user!r} of this transaction has no key yet: flush it first, or give its key as user=."
-        )
-    return key[0]

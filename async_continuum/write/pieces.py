@@ -25,10 +25,11 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.types import NullType
 
-from async_continuum.build import TableHistory, condition_on, live_rows
+from async_continuum.build import TableHistory, kept_rows, live_rows
 from async_continuum.declare import NOTHING
 from async_continuum.dialects import Keys, differs
 from async_continuum.operation import Operation
+from async_continuum.write.chosen import recorded
 from async_continuum.write.copying import copied, copying_of
 
 Flag = ColumnElement[bool]
@@ -165,22 +166,12 @@ class Pieces:
         else:
             copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
             copy = copied(copying, values, newest=newest)
-        recorded = self.recorded(self.live)
-        if recorded is None:
-            return copy
-        # That a row goes is recorded wherever history says that it is there.
-        return copy.where(or_(recorded, self.has_history(self.live)) if gone else recorded)
+        return copy.where(*self.kept, *recorded(self, self.live, gone=gone))
 
-    def recorded(self, rows: FromClause) -> Flag | None:
-        """Restrict live rows to those that are recorded at all; None: all are."""
-        given = self.history.record_if
-        return None if given is None else condition_on(given, self.history.table, rows)
-
-    def has_history(self, rows: FromClause) -> Flag:
-        """Rows whose newest version says that they are alive."""
-        known = self.history.version_table.alias("known")
-        newest = select(self.operation(known)).where(self.same(known, rows)).order_by(self.begins(known).desc())
-        return newest.limit(1).correlate(rows).scalar_subquery() != constant(Operation.DELETE)
+    @property
+    def kept(self) -> list[Flag]:
+        """The live row is of a class whose history is kept; others may stand in the same table."""
+        return kept_rows(self.history, self.live)
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
@@ -208,9 +199,7 @@ def close_changed(p: Pieces, tx: Id) -> Update:
             ),
         )
     )
-    recorded = p.recorded(live)
-    if recorded is not None:
-        changed = changed.where(recorded)
+    changed = changed.where(*recorded(p, live))
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), changed)
     return update.values({p.history.ends: tx})
 
@@ -219,9 +208,8 @@ def close_all(p: Pieces, tx: Id) -> Update:
     """Close the open versions of rows that go, and of none that somebody else has deleted before."""
     live = p.live_as("live")
     going = select(null()).select_from(live).where(p.same(live, p.versions))
-    recorded = p.recorded(live)
-    if recorded is not None:
-        going = going.where(or_(recorded, p.operation(p.versions) != constant(Operation.DELETE)))
+    if p.history.record_if is not None:
+        going = going.where(or_(*recorded(p, live), p.operation(p.versions) != constant(Operation.DELETE)))
     alive = exists(going.correlate(p.versions))
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), alive)
     return update.values({p.history.ends: tx})

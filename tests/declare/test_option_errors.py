@@ -49,7 +49,6 @@ BAD: list[tuple[str, Any, str]] = [
     ("create_composite_index", True, "has no use here.*remove the option"),
     ("record_if", 5, "a SQL expression on the row, or a function"),
     ("past_default", ["name"], "must be a dict of values by the names of excluded columns"),
-    ("append_only", True, "not available in this version"),
 ]
 GLOBAL_BAD: list[tuple[str, Any, str]] = [
     ("transaction_table_name", "", "must be a name"),

@@ -91,9 +91,7 @@ def _key_of(table: Table, name: str) -> str | None:
 
 
 def _operation_column(versions: Table, live: Table) -> str:
-    if "operation_type" in versions.c:
-        return "operation_type"
-    (renamed,) = (
+    (found,) = (
         column.key for column in versions.c if column.key not in live.c and isinstance(column.type, ac.OperationType)
     )
-    return renamed
+    return found

@@ -69,8 +69,15 @@ def zoo(strategy: str) -> SimpleNamespace:
         tricks: Mapped[int | None]
         __mapper_args__ = {"polymorphic_identity": "dog"}
 
+    class Fish(Animal):
+        """Keeps no history."""
+
+        __versioned__ = {"versioning": False}
+        depth: Mapped[int | None]
+        __mapper_args__ = {"polymorphic_identity": "fish"}
+
     return SimpleNamespace(
-        Base=Base, manager=manager, Keeper=Keeper, Tag=Tag, Animal=Animal, Cat=Cat, Kitten=Kitten, Dog=Dog
+        Base=Base, manager=manager, Keeper=Keeper, Tag=Tag, Animal=Animal, Cat=Cat, Kitten=Kitten, Dog=Dog, Fish=Fish
     )
 
 

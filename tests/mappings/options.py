@@ -1,0 +1,148 @@
+"""Options: each alone, and together, on classes of every shape."""
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from async_continuum import Versioned
+from tests.mappings.entry import mapping
+
+NEW, CHANGE = {"id": 1, "name": "a"}, {"name": "b"}
+SCHEMAS = {"backends": ("postgresql",), "reason": "SQLite has no schemas but attached databases"}
+
+
+def article(base, **options):
+    """Declare a plain class with options."""
+
+    class Article(Versioned, base):
+        __tablename__ = "article"
+        __versioned__ = options
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        secret: Mapped[str | None]
+
+    return Article
+
+
+def cat(base, **options):
+    """Declare a hierarchy with options at its top."""
+
+    class Animal(Versioned, base):
+        __tablename__ = "animal"
+        __versioned__ = options
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        secret: Mapped[str | None]
+        kind: Mapped[str]
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+
+    class Cat(Animal):
+        __tablename__ = "cat"
+        id: Mapped[int] = mapped_column(ForeignKey("animal.id"), primary_key=True)
+        lives: Mapped[int | None]
+        __mapper_args__ = {"polymorphic_identity": "cat"}
+
+    return Cat
+
+
+@mapping("table_name", new=NEW, change=CHANGE, options={"table_name": "history_of_%s"})
+def _(base):
+    return article(base)
+
+
+@mapping("exclude", new={**NEW, "secret": "x"}, change=CHANGE)
+def _(base):
+    return article(base, exclude=["secret"])
+
+
+@mapping("exclude in a hierarchy", new={**NEW, "secret": "x"}, change=CHANGE)
+def _(base):
+    return cat(base, exclude=["secret"])
+
+
+@mapping("include over a global exclude", new=NEW, change={"secret": "y"}, options={"exclude": ["secret"]})
+def _(base):
+    return article(base, include=["secret"])
+
+
+@mapping("use_module_name", new=NEW, change=CHANGE, options={"use_module_name": True})
+def _(base):
+    return cat(base)
+
+
+class Labelled:
+    """A base of the user's own for version classes."""
+
+    def label(self) -> str:
+        return type(self).__name__
+
+
+@mapping("base_classes in a hierarchy", new=NEW, change=CHANGE, options={"base_classes": (Labelled,)})
+def _(base):
+    return cat(base)
+
+
+@mapping("the audit schema", new=NEW, change=CHANGE, options={"schema": "audit"}, **SCHEMAS)
+def _(base):
+    return article(base)
+
+
+@mapping("the audit schema for a hierarchy", new=NEW, change={"lives": 8}, options={"schema": "audit"}, **SCHEMAS)
+def _(base):
+    return cat(base)
+
+
+@mapping("a strategy of its own", new=NEW, change=CHANGE)
+def _(base):
+    return article(base, strategy="subquery")
+
+
+@mapping("a strategy of a hierarchy's own", new=NEW, change={"lives": 8})
+def _(base):
+    return cat(base, strategy="subquery")
+
+
+@mapping("versioning False for all but one", new=NEW, change=CHANGE, options={"versioning": False})
+def _(base):
+    return article(base, versioning=True)
+
+
+@mapping(
+    "columns of the user's own called like ours",
+    new={**NEW, "transaction_id": 7},
+    change={"operation_type": "x"},
+    options={
+        "transaction_column_name": "version_id",
+        "end_transaction_column_name": "version_end_id",
+        "operation_type_column_name": "version_operation",
+    },
+)
+def _(base):
+    class Article(Versioned, base):
+        __tablename__ = "article"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        transaction_id: Mapped[int | None]
+        end_transaction_id: Mapped[int | None]
+        operation_type: Mapped[str | None]
+
+    return Article
+
+
+@mapping(
+    "every option at once",
+    new={**NEW, "secret": "x"},
+    change={"name": "b", "lives": 8},
+    options={
+        "table_name": "%s_history",
+        "transaction_table_name": "changes",
+        "transaction_column_name": "change_id",
+        "end_transaction_column_name": "next_change_id",
+        "operation_type_column_name": "change_kind",
+        "exclude": ["secret"],
+        "use_module_name": True,
+        "base_classes": (Labelled,),
+        "unrecorded": "raise",
+    },
+)
+def _(base):
+    return cat(base)
