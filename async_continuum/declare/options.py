@@ -85,9 +85,6 @@ _BOOLEANS = ("versioning", "native_versioning", "create_models", "create_tables"
 _INSTEAD = {
     "create_composite_index": "the version table's primary key serves these queries: remove the option",
 }
-# Named by the contract and not built yet: refused rather than ignored, because a promise that is
-# silently not kept is worse than one that is not made.
-_NOT_YET: dict[str, tuple[Any, ...]] = {}
 
 
 def read_options(options: Mapping[str, Any], *, defaults: Settings, model: type | None = None) -> Settings:
@@ -159,8 +156,6 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = f"must be a SQL expression on the row, or a function of a PendingChange, not {value!r}."
     elif name == "transaction_cls" and not (value is None or callable(value)):
         problem = f"must be a class derived from TransactionBase, or a function that gives one, not {value!r}."
-    elif name in _NOT_YET and value not in _NOT_YET[name]:
-        problem = "is not available in this version: leave it out."
     if problem is not None:
         raise ImproperlyConfigured(f"option {name!r} {problem}", model=model, option=name)
 

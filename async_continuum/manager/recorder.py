@@ -104,6 +104,12 @@ class Recorder:
         self._record_all([changes, *self.changes.take()])
         self.flushed()
 
+    def record_rows(self, changes: Iterable[TableChanges]) -> None:
+        """Version rows as they are, part by part; no row is in two of them."""
+        self.before_flush()
+        self._record_all(changes)
+        self.flushed()
+
     def record_within_flush(self, changes: TableChanges) -> None:
         """Version what a statement within a flush has written; the consequences belong to the flush."""
         # The flush itself may have versioned the same rows, or will.

@@ -1,6 +1,6 @@
 """Written: changes -> a handful of set-based statements, run inside the flush."""
 
-from async_continuum.write.beside import Rows, Writing, companions, drop_orphans, kept_by, note_versions
+from async_continuum.write.beside import Rows, Writing, companions, drop_orphans, kept_by
 from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
@@ -23,7 +23,6 @@ __all__ = [
     "logger",
     "move_versions",
     "new_transaction",
-    "note_versions",
     "renumber",
     "settle",
     "write_followers",

@@ -75,12 +75,6 @@ def written_by(p: Pieces, transactions: Table, *, removed: bool = False) -> Writ
     return Writing(p.history, transactions, p.dialect, TX, ENTITY, mine.subquery("written"))
 
 
-def note_versions(connection: Connection, p: Pieces, transactions: Table, transaction_id: int, entity: str) -> None:
-    """Write what plugins write with versions for all that a transaction has of a table, otherwise than by a flush."""
-    for statement in beside(written_by(p, transactions, removed=True), first=True):
-        execute_beside(connection, statement, {"ac_tx": transaction_id, "ac_entity": entity})
-
-
 def execute_beside(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> None:
     """Execute a statement of a plugin, and name the plugin where the database refuses it."""
     try:
