@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql import ClauseElement, visitors
 
 from async_continuum.build.blueprint import ATTRIBUTE, HIDDEN, INFO, Blueprint, find_any
 from async_continuum.build.conditions import refuse_another
@@ -96,6 +96,9 @@ def _histories(mapper: Mapper[Any], settings: Settings, above: Blueprint | None)
         follow(history, inherited[0])
         return (*inherited, history)
     history.mapper = mapper
+    if mapper.polymorphic_on is not None:
+        named = [each for each in visitors.iterate(mapper.polymorphic_on) if isinstance(each, Column)]
+        history.class_columns = frozenset(each.key for each in named if each.table is table)
     if isinstance(mapper.polymorphic_on, Column) and mapper.polymorphic_on.table is table:
         history.names_class = mapper.polymorphic_on.key
     return (*inherited, history)

@@ -51,6 +51,8 @@ class TableHistory:
     """That of the topmost class; an association table has none."""
     names_class: str | None = None
     """The column by which its rows say of which class they are."""
+    class_columns: frozenset[str] = frozenset()
+    """That column, or those of the expression that says it: no version can be loaded without."""
     leader: TableHistory | None = None
     """The history of the topmost table under joined inheritance, whose versions these follow: same keys, same ids."""
     followers: list[TableHistory] = field(default_factory=list)

@@ -83,7 +83,7 @@ def copying_of(
 
 def _held(copying: Copying, name: str, stored: ColumnElement[Any]) -> ColumnElement[Any]:
     history = copying.history
-    if not copying.gone or name in history.key:
+    if not copying.gone or name in history.key or name in history.class_columns:
         return stored
     value = history.extras.deleted_value(history, history.table.c[name])
     return stored if value is None else value
