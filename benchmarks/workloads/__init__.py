@@ -7,6 +7,7 @@ from benchmarks.workloads.memory import FlushOfMany
 from benchmarks.workloads.past import PastEntities, PastKeys, PastSessions
 from benchmarks.workloads.reading import ReadChangesets, ReadPast
 from benchmarks.workloads.start import Configure, Import
+from benchmarks.workloads.statements import Backfill, StatementUpdate
 from benchmarks.workloads.transactions import TransactionsAlone, TransactionsConcurrent
 
 WORKLOADS: dict[str, type[Workload]] = {
@@ -25,6 +26,8 @@ WORKLOADS: dict[str, type[Workload]] = {
         PastSessions,
         *GROWTH,
         FlushOfMany,
+        StatementUpdate,
+        Backfill,
         Import,
         Configure,
     )
