@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, exists, func, null, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.build import TableHistory, may_have_twins
+from async_continuum.build import TableHistory, kept_rows, may_have_twins
 from async_continuum.dialects import AnyKeys, Key, keys_for, marks_for
 from async_continuum.operation import Operation
 from async_continuum.write import Pieces
@@ -102,7 +102,7 @@ def _unaccounted(connection: Connection, rows: Range, *, repair: bool) -> Select
         # What history does tell of as it is.
         alive = alive.where(~or_(p.differs(live, newest), *(~holds for holds in p.rest_holds(newest))))
     found = select(*(key.label(f"k{i}") for i, key in enumerate(keys))).select_from(live)
-    found = found.where(*rows.holds(keys), ~exists(alive.correlate(live)))
+    found = found.where(*rows.holds(keys), *kept_rows(history, live), ~exists(alive.correlate(live)))
     return found if twins else found.with_for_update(of=history.table, key_share=True)
 
 

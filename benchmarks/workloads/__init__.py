@@ -8,6 +8,7 @@ from benchmarks.workloads.past import PastEntities, PastKeys, PastSessions
 from benchmarks.workloads.reading import ReadChangesets, ReadPast
 from benchmarks.workloads.related import RELATIONS
 from benchmarks.workloads.start import Configure, Import
+from benchmarks.workloads.statements import Backfill, StatementUpdate
 from benchmarks.workloads.transactions import TransactionsAlone, TransactionsConcurrent
 
 WORKLOADS: dict[str, type[Workload]] = {
@@ -27,6 +28,8 @@ WORKLOADS: dict[str, type[Workload]] = {
         PastSessions,
         *GROWTH,
         FlushOfMany,
+        StatementUpdate,
+        Backfill,
         Import,
         Configure,
     )
