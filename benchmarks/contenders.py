@@ -122,11 +122,15 @@ class Ours(Contender):
         super().__init__(backend)
         self.closes = self.strategy == "validity"
 
+    def plugins(self) -> list[Any]:
+        """List the plugins to record with."""
+        return []
+
     def _make_versioned(self) -> dict[str, Any]:
         from async_continuum import Versioned, make_versioned
 
         options: Any = {"strategy": self.strategy, "native_versioning": self.native}
-        make_versioned(user_cls=None, options=options)
+        make_versioned(user_cls=None, options=options, plugins=self.plugins())
         return {"mixins": (Versioned,), "attributes": {"__versioned__": {}}}
 
     def declare(self) -> None:
@@ -163,6 +167,24 @@ class OursSubquery(Ours):
     strategy = "subquery"
 
 
+class OursPlugins(Ours):
+    """async_continuum with all five plugins on."""
+
+    name = "ours-plugins"
+    label = "async_continuum, five plugins"
+
+    def plugins(self) -> list[Any]:
+        from async_continuum import plugins
+
+        return [
+            plugins.PropertyModTrackerPlugin(),
+            plugins.TransactionChangesPlugin(),
+            plugins.TransactionMetaPlugin(),
+            plugins.ActivityPlugin(),
+            plugins.NullDeletePlugin(),
+        ]
+
+
 class OursNative(Ours):
     """async_continuum with triggers that record."""
 
@@ -188,6 +210,6 @@ def all_contenders() -> dict[str, type[Contender]]:
     """Name every contender, the ones that the others are compared with first."""
     from benchmarks import floor, peers
 
-    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursNative, *floor.CONTENDERS]
+    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursPlugins, OursNative, *floor.CONTENDERS]
     known += [SyncPlain, OursSync, *peers.CONTENDERS]
     return {contender.name: contender for contender in known}

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
+from async_continuum.build.conditions import condition
 from async_continuum.build.names import fit
 from async_continuum.build.types import OperationType, transaction_id_type
 from async_continuum.declare import NOTHING, AddedColumn, Extras, Settings, Strategy
@@ -33,6 +34,8 @@ class TableHistory:
     operation: str
     strategy: Strategy
     extras: Extras = NOTHING
+    record_if: ColumnElement[bool] | None = None
+    """Which rows are recorded, on columns of the table; None: all."""
     added: tuple[AddedColumn, ...] = ()
     """What the version table holds besides the columns of the table."""
     is_link: bool = False
@@ -110,6 +113,7 @@ def build_table(
         strategy=settings.strategy,
         settings=settings,
         extras=settings.extras,
+        record_if=condition(table, settings, model=model),
     )
     _add_indexes(history)
     _add_extras(history, model=model)

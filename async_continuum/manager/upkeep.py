@@ -42,6 +42,11 @@ class _Kept:
     blueprint: Blueprint | LinkBlueprint
 
     @property
+    def entity(self) -> str | None:
+        """What plugins call it; a link has no name."""
+        return self.blueprint.model.__name__ if isinstance(self.blueprint, Blueprint) else None
+
+    @property
     def name(self) -> Any:
         """What a discrepancy calls it: the model, or the association table."""
         return self.blueprint.model if isinstance(self.blueprint, Blueprint) else self.blueprint.history.table
@@ -73,7 +78,13 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
     def run(sync: Session) -> int:
         sync.flush()
         return sum(
-            vacuum_table(kept.connection, kept.blueprint.history, kept.blueprint.transaction_table, kept.signed)
+            vacuum_table(
+                kept.connection,
+                kept.blueprint.history,
+                kept.blueprint.transaction_table,
+                kept.signed,
+                entity=kept.entity,
+            )
             for kept in _chosen(sync, models)
         )
 

@@ -55,7 +55,7 @@ def copied(
     history, row, before = copying.history, copying.row, copying.before
     values = {name: _held(copying, name, value) for name, value in stored.items()}
     added = [each.value(copying) for each in history.added]
-    statement = select(*values.values(), copying.transaction_id, copying.operation, *added)
+    statement = select(*values.values(), *added, copying.transaction_id, copying.operation)
     if before is None or newest is None:
         return statement.select_from(row)
     same = [a == b for a, b in zip(history.key_of(before), history.key_of(row), strict=True)]
