@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -209,7 +210,7 @@ def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
     managers = dict.fromkeys(get_versioning_manager(model) for model in models) or active_managers(session)
     for manager in managers:
         mine = [each for each in blueprints if each.model in manager.models]
-        mine = mine if models else [blueprint_of(model) for model in manager.models]
+        mine = mine if models else [blueprint_of(model) for model in manager.models if _reaches(session, model)]
         # The classes of a hierarchy share tables, and are maintained together.
         for blueprint in {each.history: each for each in reversed(mine)}.values():
             yield _Kept(manager, _connection(session, blueprint.model), blueprint)
@@ -217,6 +218,15 @@ def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
         for link in manager.coverage.links.values():
             if tables & {foreign_key.column.table for foreign_key in link.history.table.foreign_keys}:
                 yield _Kept(manager, _connection(session, link.model), link)
+
+
+def _reaches(session: Session, model: Any) -> bool:
+    """Say whether a session has an engine for a model; one that is bound by model need not have one for all."""
+    try:
+        session.get_bind(mapper=model.__mapper__)
+    except UnboundExecutionError:
+        return False
+    return True
 
 
 def _connection(session: Session, model: Any) -> Connection:

@@ -218,7 +218,7 @@ async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list
 def _way(session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]) -> Keys:
     mapper: Mapper[Any] = inspect(blueprint.version_class)
     types = [mapper.columns[name].type for name in (*blueprint.key, blueprint.begins)]
-    return keys_for(types, places, session.sync_session.get_bind(mapper).dialect)
+    return keys_for(types, places, session.sync_session.get_bind(inspect(blueprint.model)).dialect)
 
 
 def _values(version: Any, blueprint: Blueprint) -> dict[str, Any]:
