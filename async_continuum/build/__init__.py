@@ -27,9 +27,10 @@ from async_continuum.build.transaction import (
     remove_transaction_class,
 )
 from async_continuum.build.twins import live_rows, may_have_twins
-from async_continuum.build.types import OperationType, UtcDateTime, transaction_id_type
+from async_continuum.build.types import DELETE_IN_SQL, OperationType, UtcDateTime, transaction_id_type
 
 __all__ = [
+    "DELETE_IN_SQL",
     "Blueprint",
     "Cascade",
     "LinkBlueprint",
