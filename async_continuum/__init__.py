@@ -23,6 +23,7 @@ from async_continuum.errors import (
 )
 from async_continuum.maintain import Discrepancy
 from async_continuum.manager import (
+    PendingChange,
     VersioningManager,
     backfill,
     current_transaction,
@@ -58,7 +59,7 @@ from async_continuum.model import (
 )
 from async_continuum.operation import Change, Operation
 from async_continuum.past import ChangesBetween, EntityChange, as_of
-from async_continuum.read import VersionQuery
+from async_continuum.read import VersionQuery, changed_entities
 from async_continuum.record import set_context, versioning_context, versioning_disabled
 
 __version__ = "0.1.0"
@@ -76,6 +77,7 @@ __all__ = [
     "Operation",
     "OperationType",
     "Options",
+    "PendingChange",
     "ReadOnlySession",
     "RevertError",
     "TransactionBase",
@@ -89,6 +91,7 @@ __all__ = [
     "alive_at",
     "as_of",
     "backfill",
+    "changed_entities",
     "changes_between",
     "changeset",
     "changesets",

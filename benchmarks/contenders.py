@@ -1,13 +1,14 @@
 """Who is measured: the same models without history, and with ours. The others are in `peers` and `floor`."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, true
 from sqlalchemy.orm import DeclarativeBase
 
-from benchmarks.models import declare, declare_many
+from benchmarks.models import declare, declare_many, declare_related
 
 
 class NotRecorded(Exception):
@@ -46,6 +47,10 @@ class Contender:
     def declare_many(self, number: int) -> None:
         """Declare that many models, versioned in this contender's way."""
         declare_many(self.Base, number)
+
+    def declare_related(self) -> SimpleNamespace:
+        """Declare models that are related to each other, versioned in this contender's way."""
+        return declare_related(self.Base)
 
     def bind(self, engine: Any) -> None:
         """Take note of the engine, before the tables are created."""
@@ -92,6 +97,14 @@ class Contender:
         """Read the state of all entities at a moment; here, of now."""
         return len((await session.scalars(select(self.Article))).all())
 
+    def books(self, related: SimpleNamespace) -> tuple[Any, Any]:
+        """Give the class that shows books as they were at first, and the condition for it; here, as they are."""
+        return related.Book, true()
+
+    async def take_back(self, session: Any, related: SimpleNamespace, by_hand: Callable[[], None]) -> None:
+        """Make an author and its books what they were at first; here, by hand."""
+        by_hand()
+
     @asynccontextmanager
     async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
         """Give a session that sees the models as they were at a moment; here, as they are."""
@@ -116,15 +129,21 @@ class Ours(Contender):
     keeps_history = True
     version_table = "article_version"
     strategy = "validity"
+    native = False
 
     def __init__(self, backend: str) -> None:
         super().__init__(backend)
         self.closes = self.strategy == "validity"
 
+    def plugins(self) -> list[Any]:
+        """List the plugins to record with."""
+        return []
+
     def _make_versioned(self) -> dict[str, Any]:
         from async_continuum import Versioned, make_versioned
 
-        make_versioned(user_cls=None, options={"strategy": self.strategy})  # type: ignore[typeddict-item]
+        options: Any = {"strategy": self.strategy, "native_versioning": self.native}
+        make_versioned(user_cls=None, options=options, plugins=self.plugins())
         return {"mixins": (Versioned,), "attributes": {"__versioned__": {}}}
 
     def declare(self) -> None:
@@ -132,6 +151,11 @@ class Ours(Contender):
 
     def declare_many(self, number: int) -> None:
         declare_many(self.Base, number, **self._make_versioned())
+
+    def declare_related(self) -> SimpleNamespace:
+        from async_continuum import Versioned
+
+        return declare_related(self.Base, mixins=(Versioned,))
 
     async def changesets(self, session: Any, key: int, number: int) -> int:
         from async_continuum import changesets, versions_of
@@ -144,6 +168,18 @@ class Ours(Contender):
 
         version = version_class(self.Article)
         return len((await session.scalars(select(version).where(alive_at(version, moment)))).all())
+
+    def books(self, related: SimpleNamespace) -> tuple[Any, Any]:
+        from async_continuum import version_class
+
+        version = version_class(related.Book)
+        return version, version.operation_type == 0
+
+    async def take_back(self, session: Any, related: SimpleNamespace, by_hand: Callable[[], None]) -> None:
+        from async_continuum import versions_of
+
+        version = await versions_of(session, related.Author, 1).first()
+        await version.revert(session, relations=["books"])
 
     @asynccontextmanager
     async def viewed(self, session: Any, moment: int) -> AsyncIterator[Any]:
@@ -159,6 +195,33 @@ class OursSubquery(Ours):
     name = "ours-subquery"
     label = "async_continuum, subquery"
     strategy = "subquery"
+
+
+class OursPlugins(Ours):
+    """async_continuum with all five plugins on."""
+
+    name = "ours-plugins"
+    label = "async_continuum, five plugins"
+
+    def plugins(self) -> list[Any]:
+        from async_continuum import plugins
+
+        return [
+            plugins.PropertyModTrackerPlugin(),
+            plugins.TransactionChangesPlugin(),
+            plugins.TransactionMetaPlugin(),
+            plugins.ActivityPlugin(),
+            plugins.NullDeletePlugin(),
+        ]
+
+
+class OursNative(Ours):
+    """async_continuum with triggers that record."""
+
+    name = "ours-native"
+    label = "async_continuum, native"
+    backends = ("postgresql",)
+    native = True
 
 
 class OursSync(Ours):
@@ -177,6 +240,6 @@ def all_contenders() -> dict[str, type[Contender]]:
     """Name every contender, the ones that the others are compared with first."""
     from benchmarks import floor, peers
 
-    known: list[type[Contender]] = [Contender, Ours, OursSubquery, *floor.CONTENDERS]
+    known: list[type[Contender]] = [Contender, Ours, OursSubquery, OursPlugins, OursNative, *floor.CONTENDERS]
     known += [SyncPlain, OursSync, *peers.CONTENDERS]
     return {contender.name: contender for contender in known}

@@ -1,10 +1,11 @@
 """The models that every contender works on: an article that keeps history, a note that does not."""
 
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import String, Text, func
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import Column, ForeignKey, String, Table, Text, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 COLUMNS = ("id", "name", "content", "views", "created_at")
 """The columns of `article`, in their order."""
@@ -58,6 +59,49 @@ def declare_many(
         )
         for i in range(number)
     ]
+
+
+def declare_related(base: type[DeclarativeBase], *, mixins: tuple[type, ...] = ()) -> SimpleNamespace:
+    """Declare books with an author and tags, for what is done along relations."""
+
+    class AuthorColumns:
+        __tablename__ = "author"
+        id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        name: Mapped[str] = mapped_column(String(255))
+
+    class TagColumns:
+        __tablename__ = "tag"
+        id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        name: Mapped[str] = mapped_column(String(255))
+
+    class BookColumns:
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        name: Mapped[str] = mapped_column(String(255))
+        content: Mapped[str | None] = mapped_column(Text)
+        author_id: Mapped[int | None] = mapped_column(ForeignKey("author.id"), index=True)
+
+    links = Table(
+        "book_tag",
+        base.metadata,
+        Column("book_id", ForeignKey("book.id"), primary_key=True),
+        Column("tag_id", ForeignKey("tag.id"), primary_key=True),
+    )
+
+    def made(columns: type, **relations: Any) -> type[Any]:
+        name = columns.__name__.removesuffix("Columns")
+        return type(name, (*mixins, columns, base), {"__module__": __name__, **relations})
+
+    return SimpleNamespace(
+        Tag=made(TagColumns),
+        Book=made(
+            BookColumns,
+            tags=relationship("Tag", secondary=links),
+            author=relationship("Author", back_populates="books"),
+        ),
+        Author=made(AuthorColumns, books=relationship("Book", back_populates="author")),
+        links=links,
+    )
 
 
 def text_for(i: int) -> str:

@@ -10,6 +10,7 @@ from async_continuum.build.blueprint import (
 )
 from async_continuum.build.building import build, complete, detach, extend, forget_statements
 from async_continuum.build.cascades import Cascade, cascades
+from async_continuum.build.conditions import condition_on
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.kept import kept_rows
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
@@ -22,12 +23,14 @@ from async_continuum.build.transaction import (
     add_user,
     build_transaction_class,
     forget_table,
+    needs_user,
     remove_transaction_class,
 )
 from async_continuum.build.twins import live_rows, may_have_twins
-from async_continuum.build.types import OperationType, UtcDateTime, transaction_id_type
+from async_continuum.build.types import DELETE_IN_SQL, OperationType, UtcDateTime, transaction_id_type
 
 __all__ = [
+    "DELETE_IN_SQL",
     "Blueprint",
     "Cascade",
     "LinkBlueprint",
@@ -42,6 +45,7 @@ __all__ = [
     "build_transaction_class",
     "cascades",
     "complete",
+    "condition_on",
     "detach",
     "detach_link",
     "ends_of",
@@ -61,6 +65,7 @@ __all__ = [
     "map_class",
     "mappers_of",
     "may_have_twins",
+    "needs_user",
     "past_targets",
     "relate",
     "remove_transaction_class",

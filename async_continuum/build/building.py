@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import ClauseElement, visitors
 
 from async_continuum.build.blueprint import ATTRIBUTE, HIDDEN, INFO, Blueprint, find_any
+from async_continuum.build.conditions import refuse_another
 from async_continuum.build.mapped import unmap_class, withdraw
 from async_continuum.build.table import TableHistory, build_table, extend_table, follow, refuse_clash
 from async_continuum.build.version_class import Above, add_derived, add_missing, attributes_of, build_version_class
@@ -74,6 +77,8 @@ def _above(mapper: Mapper[Any], settings: Settings, base: type, transaction_clas
 def _histories(mapper: Mapper[Any], settings: Settings, above: Blueprint | None) -> tuple[TableHistory, ...]:
     table = versioned_table(mapper)
     inherited = () if above is None else above.histories
+    if above is not None and isinstance(settings.record_if, ClauseElement):
+        refuse_another(settings, above.settings, model=mapper.class_)
     if above is not None:
         refuse_inherited(mapper, [history.table.c[name] for history in inherited for name in history.columns])
     for history in inherited:
@@ -83,12 +88,17 @@ def _histories(mapper: Mapper[Any], settings: Settings, above: Blueprint | None)
             return inherited
     columns = kept_columns(mapper, settings)
     names = [name for column in table.c if (name := attribute_of(mapper, column)) is not None]
-    history = build_table(table, columns, key_columns(mapper), settings, model=mapper.class_, attributes=names)
+    # What is recorded of an entity is said by its topmost table; the others follow.
+    own = replace(settings, record_if=None) if inherited else settings
+    history = build_table(table, columns, key_columns(mapper), own, model=mapper.class_, attributes=names)
     history.decided.update(column.key for column in table.c)
     if inherited:
         follow(history, inherited[0])
         return (*inherited, history)
     history.mapper = mapper
+    if mapper.polymorphic_on is not None:
+        named = [each for each in visitors.iterate(mapper.polymorphic_on) if isinstance(each, Column)]
+        history.class_columns = frozenset(each.key for each in named if each.table is table)
     if isinstance(mapper.polymorphic_on, Column) and mapper.polymorphic_on.table is table:
         history.names_class = mapper.polymorphic_on.key
     return (*inherited, history)

@@ -50,8 +50,10 @@ def polymorphism_of(
         arguments["polymorphic_abstract"] = True
     if parent is not None:
         # A version is whole, also where it was asked for by the class above: under asyncio nothing can be loaded later.
-        # SQLAlchemy's loader by IN wants the class to be named by a column, and columns of one table cost nothing.
-        apart = not mapper.single and isinstance(mapper.polymorphic_on, Column)
+        # Columns of one table cost nothing, but "inline" reaches only the class right above; SQLAlchemy's loader by IN
+        # wants the class to be named by a column.
+        far = not mapper.single or parent_of(parent) is not None
+        apart = far and isinstance(mapper.polymorphic_on, Column)
         arguments["polymorphic_load"] = mapper.polymorphic_load or ("selectin" if apart else "inline")
     return arguments
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper, foreign, remote
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 
 from async_continuum.build.table import TableHistory, ends_of
-from async_continuum.operation import Operation
+from async_continuum.build.types import DELETE_IN_SQL
 
 Place = Callable[[Column[Any]], ColumnElement[Any] | None]
 """Where a column of the present stands in the past; None where history does not hold it."""
@@ -28,7 +28,7 @@ def alive(history: TableHistory, at: ColumnElement[Any]) -> ColumnElement[bool]:
         ends: Any = remote(versions.c[history.ends])
     else:
         ends = _said_to_be_remote(ends_of(history, versions), versions)
-    return and_(begins <= at, or_(ends.is_(None), ends > at), operation != Operation.DELETE)
+    return and_(begins <= at, or_(ends.is_(None), ends > at), operation != DELETE_IN_SQL)
 
 
 def _said_to_be_remote(ends: ColumnElement[Any], versions: FromClause) -> ColumnElement[Any]:
@@ -110,4 +110,4 @@ def alive_in(history: TableHistory, versions: FromClause, at: ColumnElement[Any]
     """Restrict version rows to those that were alive at a transaction."""
     ends = ends_of(history, versions)
     begins = versions.c[history.begins]
-    return and_(begins <= at, or_(ends.is_(None), ends > at), versions.c[history.operation] != Operation.DELETE)
+    return and_(begins <= at, or_(ends.is_(None), ends > at), versions.c[history.operation] != DELETE_IN_SQL)

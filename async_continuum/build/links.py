@@ -64,7 +64,7 @@ def build_link(table: Table, settings: Settings, *, model: type, transaction_cla
     if _INFO in table.info:
         return None
     key = _key(table)
-    history = build_table(table, list(table.c), key, settings, model=model, attributes=())
+    history = build_table(table, list(table.c), key, replace(settings, record_if=None), model=model, attributes=())
     history = replace(history, is_link=True)
     table.info[_INFO] = history
     return LinkBlueprint(history, transaction_class, model)

@@ -29,6 +29,15 @@ def map_class(
         cls.__name__ = name
 
 
+def map_declared(known: registry, cls: type, *, known_as: str) -> None:
+    """Map a class by what it declares; in relationships it is found by ``known_as`` only."""
+    name, cls.__name__ = cls.__name__, known_as
+    try:
+        known.map_declaratively(cls)
+    finally:
+        cls.__name__ = name
+
+
 def unmap_class(cls: Any, *, known_as: str | None = None) -> None:
     """Take a class out of its registry, as `registry.dispose` does for all classes at once."""
     mapper: Mapper[Any] = cls.__mapper__

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Table, and_, inspect, or_, select, type_coerce
+from sqlalchemy import Column, Table, and_, inspect, select, type_coerce
 from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, synonym
 from sqlalchemy.sql import ColumnElement, FromClause, visitors
 
 from async_continuum.build.blueprint import Blueprint, find_blueprint, find_history
 from async_continuum.build.comparing import Compared
-from async_continuum.build.joins import NotKept, Place, adapted, alive, either, moved_to_versions, staying
-from async_continuum.build.table import TableHistory, ends_of
+from async_continuum.build.joins import NotKept, Place, adapted, alive, alive_in, either, moved_to_versions, staying
+from async_continuum.build.table import TableHistory
 from async_continuum.build.version_class import Unavailable
-from async_continuum.operation import Operation
 
 
 class _ToCome:
@@ -105,13 +104,12 @@ def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
     to = moved_to_versions(*target.histories) if target else staying(prop.mapper)
     arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist, "comparator_factory": Compared}
     if prop.secondary is not None:
-        links = _links(prop, target)
-        arguments["secondary"] = links.rows
-        arguments["primaryjoin"] = and_(
-            adapted(prop.primaryjoin, local, links.moved, foreign_to=links.moved),
-            *(held(links.rows, name, begins) for name in links.lifetimes),
-        )
-        arguments["secondaryjoin"] = links.to_target
+        links = _links(prop, blueprint, target)
+        arguments |= {
+            "secondary": links.rows,
+            "primaryjoin": links.from_parent,
+            "secondaryjoin": links.to_target,
+        }
         ordered = either(to, links.moved)
     else:
         arguments["primaryjoin"] = adapted(prop.primaryjoin, local, to)
@@ -126,77 +124,78 @@ def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
 
 
 class _Links:
-    """The link rows of the past, each with the version of its target, as one selectable."""
+    """The link rows of the past, each with every version of the parent that it held for, as one selectable."""
 
-    def __init__(self, rows: FromClause, moved: Place, to_target: ColumnElement[bool], lifetimes: list[str]) -> None:
+    def __init__(
+        self, rows: FromClause, moved: Place, from_parent: ColumnElement[bool], to_target: ColumnElement[bool]
+    ) -> None:
         self.rows = rows
         self.moved = moved
+        self.from_parent = from_parent
         self.to_target = to_target
-        self.lifetimes = lifetimes
 
 
-def _links(prop: RelationshipProperty[Any], target: Blueprint | None) -> _Links:
-    """Join an association's versions to those of its target, so that any loader can go over it."""
+def _links(prop: RelationshipProperty[Any], blueprint: Blueprint, target: Blueprint | None) -> _Links:
+    """Join an association's versions to those of the parent, so that the links say when they are asked for.
+
+    A loader goes from the parent to the links, and from these to the target, which has to know that moment.
+    """
     secondary: Any = prop.secondary
     history = find_history(secondary) if isinstance(secondary, Table) else None
     if history is None and any(isinstance(t, Table) and find_history(t) for t in visitors.iterate(secondary)):
         raise NotKept(f"{secondary}, which joins rows whose past it would not show")
     source: Any = secondary if history is None else history.version_table
     link = staying(secondary) if history is None else moved_to_versions(history)
-    columns = [column.label(f"link_{column.key}") for column in _kept(secondary, history, source)]
-    lifetimes, joined = [], source
+    kept = secondary.c if history is None else [source.c[name] for name in history.columns]
+    linking = _linked(prop.primaryjoin, blueprint)
+    parents = linking.version_table.alias("linking")
+    at = parents.c[linking.begins]
+    columns = [*_identity("parent", linking, parents), *(column.label(f"link_{column.key}") for column in kept)]
+    joins = adapted(prop.primaryjoin, moved_to_versions(linking, rows=parents), link, plain=True)
+    rows = select(*columns).join_from(parents, source, joins)
     if history is not None:
-        columns += _lifetime("link", history, source)
-        lifetimes.append("link")
-    if target is not None:
-        # The table of the target that the links refer to; a version in one of a hierarchy has one in each.
-        linked = _linked(prop, target)
-        versions = linked.version_table.alias("target")
-        joined = source.join(
-            versions, adapted(prop.secondaryjoin, link, moved_to_versions(linked, rows=versions), plain=True)
-        )
-        # A coercion, because with_parent() would take a column that descends from the target's for the target's own.
-        keyed = [(name, versions.c[name]) for name in linked.key]
-        columns += [type_coerce(column, column.type).label(f"target_{name}") for name, column in keyed]
-        columns += _lifetime("target", linked, versions)
-        lifetimes.append("target")
-    wanted = []
-    if history is not None:
-        wanted.append(source.c[history.operation] != Operation.DELETE)
-    if target is not None:
-        wanted.append(versions.c[linked.operation] != Operation.DELETE)
-    rows = select(*columns).select_from(joined).where(*wanted).subquery()
+        rows = rows.where(alive_in(history, source, at))
+    linked = None if target is None else _linked(prop.secondaryjoin, target)
+    # Under 'subquery' the target's end is a SELECT of its own. In `secondaryjoin`, with_parent() would mistake the
+    # table it is from for the parent's in here: where it stands beside the links, it is out of that reach.
+    resolved = linked is not None and linked.ends is None
+    if linked is not None and resolved:
+        versions = linked.version_table.alias("linked")
+        joins = adapted(prop.secondaryjoin, link, moved_to_versions(linked, rows=versions), plain=True)
+        rows = rows.join(versions, joins).where(alive_in(linked, versions, at))
+        rows = rows.add_columns(*_identity("target", linked, versions))
+    links = rows.subquery()
 
     def moved(column: Column[Any]) -> ColumnElement[Any] | None:
-        return rows.c.get(f"link_{column.key}") if column.table is secondary else None
+        return links.c.get(f"link_{column.key}") if column.table is secondary else None
 
-    if target is None:
-        to_target = adapted(prop.secondaryjoin, moved, staying(prop.mapper), foreign_to=moved)
+    if linked is not None and resolved:
+        to_target = _same("target", linked, links)
+    elif target is not None:
+        to = moved_to_versions(*target.histories)
+        lives = alive_in(target.history, target.history.version_table, links.c.parent_begins)
+        to_target = and_(adapted(prop.secondaryjoin, moved, to, foreign_to=moved), lives)
     else:
-        now = linked.version_table
-        pairs = [foreign(rows.c[f"target_{name}"]) == now.c[name] for name in linked.key]
-        to_target = and_(*pairs, foreign(rows.c["target_begins"]) == now.c[linked.begins])
-    return _Links(rows, moved, to_target, lifetimes)
+        to_target = adapted(prop.secondaryjoin, moved, staying(prop.mapper), foreign_to=moved)
+    return _Links(links, moved, _same("parent", linking, links), to_target)
 
 
-def _kept(secondary: FromClause, history: TableHistory | None, source: FromClause) -> list[Any]:
-    return list(secondary.c) if history is None else [source.c[name] for name in history.columns]
+def _linked(joins: Any, blueprint: Blueprint) -> TableHistory:
+    """Choose the table that the links refer to; a version in a hierarchy has one in each."""
+    named = {element.table for element in visitors.iterate(joins) if isinstance(element, Column)}
+    return next((history for history in blueprint.histories if history.table in named), blueprint.history)
 
 
-def _lifetime(name: str, history: TableHistory, versions: FromClause) -> list[Any]:
-    begins = versions.c[history.begins]
-    return [
-        type_coerce(begins, begins.type).label(f"{name}_begins"),
-        ends_of(history, versions).label(f"{name}_ends"),
-    ]
+def _identity(end: str, history: TableHistory, versions: FromClause) -> list[Any]:
+    """Name what identifies a version at one end of a link.
+
+    By a coercion, because with_parent() would take a column that descends from the target's for the target's own.
+    """
+    named = {name: versions.c[name] for name in history.key} | {"begins": versions.c[history.begins]}
+    return [type_coerce(column, column.type).label(f"{end}_{name}") for name, column in named.items()]
 
 
-def held(rows: FromClause, name: str, at: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Restrict link rows to those whose link, or target, held at a transaction."""
-    begins, ends = rows.c[f"{name}_begins"], rows.c[f"{name}_ends"]
-    return and_(begins <= at, or_(ends.is_(None), ends > at))
-
-
-def _linked(prop: RelationshipProperty[Any], target: Blueprint) -> TableHistory:
-    named = {element.table for element in visitors.iterate(prop.secondaryjoin) if isinstance(element, Column)}
-    return next((history for history in target.histories if history.table in named), target.history)
+def _same(end: str, history: TableHistory, links: FromClause) -> ColumnElement[bool]:
+    now = history.version_table
+    named = {name: now.c[name] for name in history.key} | {"begins": now.c[history.begins]}
+    return and_(*(column == foreign(links.c[f"{end}_{name}"]) for name, column in named.items()))

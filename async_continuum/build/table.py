@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.types import NullType, SchemaType, TypeEngine
 
+from async_continuum.build.conditions import condition
 from async_continuum.build.names import fit
 from async_continuum.build.types import OperationType, transaction_id_type
 from async_continuum.declare import NOTHING, AddedColumn, Extras, Settings, Strategy
@@ -33,6 +34,8 @@ class TableHistory:
     operation: str
     strategy: Strategy
     extras: Extras = NOTHING
+    record_if: ColumnElement[bool] | None = None
+    """Which rows are recorded, on columns of the table; None: all."""
     added: tuple[AddedColumn, ...] = ()
     """What the version table holds besides the columns of the table."""
     is_link: bool = False
@@ -48,6 +51,8 @@ class TableHistory:
     """That of the topmost class; an association table has none."""
     names_class: str | None = None
     """The column by which its rows say of which class they are."""
+    class_columns: frozenset[str] = frozenset()
+    """That column, or those of the expression that says it: no version can be loaded without."""
     leader: TableHistory | None = None
     """The history of the topmost table under joined inheritance, whose versions these follow: same keys, same ids."""
     followers: list[TableHistory] = field(default_factory=list)
@@ -108,6 +113,7 @@ def build_table(
         strategy=settings.strategy,
         settings=settings,
         extras=settings.extras,
+        record_if=condition(table, settings, model=model),
     )
     _add_indexes(history)
     _add_extras(history, model=model)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger
+from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, literal_column
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from async_continuum.operation import Operation
+
+DELETE_IN_SQL: ColumnElement[int] = literal_column(str(Operation.DELETE.value), type_=SmallInteger)
+"""What `operation_type` is compared with to leave DELETE versions out: written into the statement.
+
+Of a parameter, PostgreSQL expects in a generic plan that nearly no row differs from it, and then joins a whole table
+before it restricts it: 43 ms rather than 3 for the tags of 100 versions.
+"""
 
 
 def transaction_id_type() -> TypeEngine[int]:

@@ -6,10 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, and_, inspect
+from sqlalchemy import Column, and_, func, inspect, select
 from sqlalchemy.ext.associationproxy import AssociationProxy
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
-from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty, column_property, foreign, relationship, synonym
+from sqlalchemy.orm import (
+    ColumnProperty,
+    Mapper,
+    SynonymProperty,
+    column_property,
+    foreign,
+    relationship,
+    synonym,
+)
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.expression import SelectBase
 
@@ -171,6 +179,7 @@ def _properties(
     if above is None:
         properties |= _own_properties(histories[0], settings)
         relations["transaction"] = _transaction(histories[0], transaction_class)
+        relations["end_transaction"] = _end_transaction(histories[0], transaction_class)
     elif above.histories[-1] is not histories[-1]:
         properties[settings.transaction_column_name] = _mapped([h.version_table.c[h.begins] for h in histories[::-1]])
     relations["version_parent"] = _parent(mapper, histories[0])
@@ -203,6 +212,34 @@ def _parent(mapper: Mapper[Any], history: TableHistory) -> Any:
 def _transaction(history: TableHistory, transaction_class: Any) -> Any:
     begins = foreign(history.version_table.c[history.begins]) == transaction_class.__table__.c.id
     return relationship(transaction_class, primaryjoin=begins, viewonly=True, uselist=False)
+
+
+def _end_transaction(history: TableHistory, transaction_class: Any) -> Any:
+    versions, transaction_id = history.version_table, transaction_class.__table__.c.id
+    if history.ends is not None:
+        ended = foreign(versions.c[history.ends]) == transaction_id
+        return relationship(transaction_class, primaryjoin=ended, viewonly=True, uselist=False)
+    # Every version with the beginning of the one before it: looked up by key, where the condition says which.
+    later, earlier = versions.alias("later"), versions.alias("earlier")
+    same = [a == b for a, b in zip(history.key_of(earlier), history.key_of(later), strict=True)]
+    before = select(func.max(earlier.c[history.begins])).where(
+        *same, earlier.c[history.begins] < later.c[history.begins]
+    )
+    keys = [column.label(f"key_{place}") for place, column in enumerate(history.key_of(later))]
+    following = select(
+        *keys,
+        later.c[history.begins].label("begins"),
+        before.correlate(later).scalar_subquery().label("begins_before"),
+    ).subquery("following")
+    joined = [foreign(following.c[f"key_{n}"]) == column for n, column in enumerate(history.key_of(versions))]
+    return relationship(
+        transaction_class,
+        secondary=following,
+        primaryjoin=and_(*joined, foreign(following.c.begins_before) == versions.c[history.begins]),
+        secondaryjoin=foreign(following.c.begins) == transaction_id,
+        viewonly=True,
+        uselist=False,
+    )
 
 
 def _derived(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> dict[str, Any]:

@@ -67,5 +67,9 @@ class Extras:
         """Give what runs after versions of the running transaction were taken away again."""
         return ()
 
+    def vacuumed(self, history: Any, transactions: Table, entity: str) -> Sequence[Executable]:
+        """Give what runs after `vacuum` has taken repetitions out of the history of a class."""
+        return ()
+
 
 NOTHING = Extras()

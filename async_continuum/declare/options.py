@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
+from sqlalchemy.sql import ClauseElement
+
 from async_continuum.declare.extras import NOTHING, Extras
 from async_continuum.errors import ImproperlyConfigured
 
@@ -61,10 +63,12 @@ class Settings:
     end_transaction_column_name: str = "end_transaction_id"
     operation_type_column_name: str = "operation_type"
     strategy: Strategy = "validity"
+    record_if: Any = None
     use_module_name: bool = False
     schema: str | None = None
     past_default: Mapping[str, Any] = field(default_factory=dict)
     transaction_table_name: str = "transaction"
+    transaction_cls: Any = None
     native_versioning: bool = False
     append_only: bool = False
     on_truncate: OnTruncate = "record"
@@ -80,13 +84,6 @@ _COLUMN_NAMES = ("transaction_column_name", "end_transaction_column_name", "oper
 _BOOLEANS = ("versioning", "native_versioning", "create_models", "create_tables", "use_module_name", "append_only")
 _INSTEAD = {
     "create_composite_index": "the version table's primary key serves these queries: remove the option",
-}
-# Named by the contract and not built yet: refused rather than ignored, because a promise that is
-# silently not kept is worse than one that is not made.
-_NOT_YET: dict[str, tuple[Any, ...]] = {
-    "record_if": (None,),
-    "append_only": (False,),
-    "transaction_cls": (None,),
 }
 
 
@@ -155,8 +152,10 @@ def _check_value(name: str, value: Any, model: type | None) -> None:
         problem = f"must be a dict of values by the names of excluded columns, not {value!r}."
     elif name == "schema" and not (value is None or (isinstance(value, str) and value)):
         problem = f"must be the name of a schema or None, not {value!r}."
-    elif name in _NOT_YET and value not in _NOT_YET[name]:
-        problem = "is not available in this version: leave it out."
+    elif name == "record_if" and not (value is None or isinstance(value, ClauseElement) or callable(value)):
+        problem = f"must be a SQL expression on the row, or a function of a PendingChange, not {value!r}."
+    elif name == "transaction_cls" and not (value is None or callable(value)):
+        problem = f"must be a class derived from TransactionBase, or a function that gives one, not {value!r}."
     if problem is not None:
         raise ImproperlyConfigured(f"option {name!r} {problem}", model=model, option=name)
 

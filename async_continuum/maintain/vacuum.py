@@ -12,16 +12,22 @@ from async_continuum.build import TableHistory
 from async_continuum.dialects import differs
 from async_continuum.maintain.backfill import pieces_of
 from async_continuum.operation import Operation
-from async_continuum.write import Pieces
+from async_continuum.write import Pieces, drop_orphans, kept_by
 
 
 def vacuum_table(
-    connection: Connection, history: TableHistory, transactions: Table, histories: Sequence[TableHistory]
+    connection: Connection,
+    history: TableHistory,
+    transactions: Table,
+    histories: Sequence[TableHistory],
+    *,
+    entity: str | None = None,
 ) -> int:
     """Delete every UPDATE version stored exactly as its predecessor, and join the ends; returns how many.
 
     Under joined inheritance ``history`` is that of the topmost table, and a version is one in every table of its class.
-    Their transactions go with them where they changed nothing else, in any of ``histories``.
+    Their transactions go with them where they changed nothing else, in any of ``histories``. ``entity`` is the name of
+    the class whose objects are in the table.
     """
     p = pieces_of(connection, history)
     versions = history.version_table
@@ -33,6 +39,10 @@ def vacuum_table(
         for each in (history, *history.followers):
             if each.ends is not None:
                 connection.execute(_rejoin(each))
+        if entity is not None:
+            for statement in history.extras.vacuumed(history, transactions, entity):
+                connection.execute(statement)
+        drop_orphans(connection, transactions)
     return removed
 
 
@@ -83,11 +93,12 @@ def _emptied(p: Pieces, transactions: Table, histories: Sequence[TableHistory]) 
     versions = p.history.version_table
     signs = [p.begins(versions) == transactions.c.id]
     only_repeats = ~exists(select(null()).select_from(versions).where(*signs, not_(_repeats(p))))
-    nothing_else = [
+    nothing_else: list[ColumnElement[bool]] = [
         ~exists(select(null()).select_from(h.version_table).where(h.version_table.c[h.begins] == transactions.c.id))
         for h in histories
         if h is not p.history and h.leader is not p.history
     ]
+    nothing_else += [not_(kept) for kept in kept_by(transactions, transactions.c.id)]
     repeated = select(p.begins(versions)).where(_repeats(p))
     return delete(transactions).where(transactions.c.id.in_(repeated), only_repeats, *nothing_else)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, case, exists, func, literal_co
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import differs
-from async_continuum.maintain.backfill import pieces_of
+from async_continuum.maintain.backfill import is_newest, pieces_of
 from async_continuum.operation import Operation
 from async_continuum.write import Pieces
 
@@ -47,16 +47,6 @@ def verify_table(connection: Connection, history: TableHistory, model: type | Ta
             yield Discrepancy(model, tuple(row), kind)
 
 
-def _newest(p: Pieces, versions: Any) -> Any:
-    later = p.history.version_table.alias("later")
-    return ~exists(
-        select(null())
-        .select_from(later)
-        .where(p.same(later, versions), p.begins(later) > p.begins(versions))
-        .correlate(versions)
-    )
-
-
 def _changed(p: Pieces) -> Select[Any]:
     history, versions = p.history, p.history.version_table
     flags = [
@@ -66,7 +56,7 @@ def _changed(p: Pieces) -> Select[Any]:
     return (
         select(*history.key_of(p.live), *(flag.label(f"differs_{i}") for i, flag in enumerate(flags)))
         .select_from(p.live.join(versions, p.same(p.live, versions)))
-        .where(_newest(p, versions), versions.c[history.operation] != Operation.DELETE, p.differs(p.live, versions))
+        .where(is_newest(p, versions), versions.c[history.operation] != Operation.DELETE, p.differs(p.live, versions))
         .order_by(*history.key_of(p.live))
     )
 
@@ -76,7 +66,7 @@ def _missing(p: Pieces) -> Select[Any]:
     alive = (
         select(null())
         .select_from(versions)
-        .where(p.same(versions, p.live), _newest(p, versions), versions.c[history.operation] != Operation.DELETE)
+        .where(p.same(versions, p.live), is_newest(p, versions), versions.c[history.operation] != Operation.DELETE)
         .correlate(p.live)
     )
     return select(*history.key_of(p.live)).where(~exists(alive), *p.kept).order_by(*history.key_of(p.live))
@@ -87,7 +77,7 @@ def _orphaned(p: Pieces) -> Select[Any]:
     live = select(null()).select_from(p.live).where(p.same(p.live, versions)).correlate(versions)
     return (
         select(*history.key_of(versions))
-        .where(_newest(p, versions), versions.c[history.operation] != Operation.DELETE, ~exists(live))
+        .where(is_newest(p, versions), versions.c[history.operation] != Operation.DELETE, ~exists(live))
         .order_by(*history.key_of(versions))
     )
 

@@ -1,5 +1,6 @@
 """Switched on and off: the manager, the only room that listens to SQLAlchemy's events."""
 
+from async_continuum.manager.choosing import PendingChange
 from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.setup import (
     all_managers,
@@ -13,6 +14,7 @@ from async_continuum.manager.setup import (
 from async_continuum.manager.upkeep import backfill, vacuum, verify
 
 __all__ = [
+    "PendingChange",
     "VersioningManager",
     "all_managers",
     "backfill",

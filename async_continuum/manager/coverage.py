@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, select
 
 from async_continuum.build import Blueprint, Cascade, LinkBlueprint, TableHistory, blueprint_of, cascades
 from async_continuum.dialects import AnyKeys, keys_for
+from async_continuum.manager.binding import Homes
 from async_continuum.native import TriggerPlan, plan_of
 from async_continuum.plugins import Plugins
 from async_continuum.record import FlushChanges, Key
@@ -19,7 +20,7 @@ Kept = Blueprint | LinkBlueprint
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("__weakref__", "_cascades", "_kept", "_native", "links", "models", "plugins", "waiting")
+    __slots__ = ("__weakref__", "_cascades", "_homes", "_kept", "_native", "links", "models", "plugins", "waiting")
 
     def __init__(self) -> None:
         self.plugins = Plugins(())
@@ -30,17 +31,26 @@ class Coverage:
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
         self._kept: dict[Table, tuple[Kept, TableHistory]] | None = None
         self._native: dict[Any, list[TableHistory]] | None = None
+        self._homes: Homes | None = None
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
         self._cascades = None
         self._kept = None
         self._native = None
+        self._homes = None
 
     def __iter__(self) -> Iterator[Kept]:
         """Go over what history is kept of."""
         yield from map(blueprint_of, self.models)
         yield from self.links.values()
+
+    @property
+    def homes(self) -> Homes:
+        """Beside which model each class of ours is stored."""
+        if self._homes is None:
+            self._homes = Homes(self.models)
+        return self._homes
 
     @property
     def native(self) -> dict[Any, list[TableHistory]]:

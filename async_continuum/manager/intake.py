@@ -27,6 +27,7 @@ from async_continuum.build import (
     forget_statements,
     has_late_secondary,
     mappers_of,
+    needs_user,
     relate,
     remove_transaction_class,
     resolve_types,
@@ -159,16 +160,16 @@ class Intake:
                 continue
             for registry, transaction_class in self.transaction_classes.items():
                 near = registry is mapper.registry or not isinstance(wanted, str) or anywhere
-                if near and "user_id" not in transaction_class.__table__.c:
+                if near and needs_user(transaction_class):
                     add_user(transaction_class, mapper)
 
     def _require_user(self) -> None:
         wanted = self._configuration.user_cls
         classes = self.transaction_classes.values()
-        if wanted is None or all("user_id" in cls.__table__.c for cls in classes):
+        if wanted is None or not any(map(needs_user, classes)):
             return
         self._find_user((mapper for known in list(_all_registries()) for mapper in mappers_of(known)), anywhere=True)
-        if not all("user_id" in cls.__table__.c for cls in classes):
+        if any(map(needs_user, classes)):
             name = wanted if isinstance(wanted, str) else wanted.__qualname__
             raise ImproperlyConfigured(
                 f"user_cls={name!r} is no mapped class. Name the class of your users, make_versioned(user_cls=...), "

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper, Session
 from async_continuum.build import blueprint_of
 from async_continuum.declare import declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
+from async_continuum.manager.choosing import ChoosyTracker
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.intake import Configuration, Intake
 from async_continuum.manager.listeners import Listeners
@@ -112,4 +113,7 @@ class VersioningManager:
     def _tracker(self, model: type) -> Tracker:
         if blueprint_of(model).settings.native_versioning:
             return NativeTracker(model, self._sessions.recorder, self._coverage)
+        record_if = blueprint_of(model).settings.record_if
+        if callable(record_if):
+            return ChoosyTracker(model, self._sessions.recorder, record_if)
         return Tracker(model, self._sessions.recorder)

@@ -136,7 +136,7 @@ def _claim(pending: Pending, *, moving: bool) -> None:
     deleting = isinstance(statement, Delete)
     named = keys_named(history, statement, pending.parameters, only=True) if deleting else None
     if named is not None:
-        pending.gone = named
+        pending.gone, pending.claimed = named, len(named)
     else:
         _mark(pending, moving=moving)
     if (deleting or moving) and pending.gone:

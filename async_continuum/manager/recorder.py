@@ -104,6 +104,12 @@ class Recorder:
         self._record_all([changes, *self.changes.take()])
         self.flushed()
 
+    def record_rows(self, changes: Iterable[TableChanges]) -> None:
+        """Version rows as they are, part by part; no row is in two of them."""
+        self.before_flush()
+        self._record_all(changes)
+        self.flushed()
+
     def record_within_flush(self, changes: TableChanges) -> None:
         """Version what a statement within a flush has written; the consequences belong to the flush."""
         # The flush itself may have versioned the same rows, or will.
@@ -159,10 +165,7 @@ class Recorder:
             if self._sharing.is_at(place):
                 ledger = self.ledgers.at(place)
                 self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
-        if self._moved:
-            for transaction_class, old, new in self._moved:
-                move_loaded(self.session, transaction_class, old, new)
-            self._moved = []
+        self._move()
         self._sign()
 
     def finish(self) -> None:
@@ -187,6 +190,7 @@ class Recorder:
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
+        self._move()
         self._sign()
 
     def sign(self, place: Place) -> int:
@@ -215,6 +219,11 @@ class Recorder:
             if ledger.transaction_id is not None and later is not None and later != ledger.transaction_id:
                 move_loaded(self.session, place[1], later, ledger.transaction_id)
         self._sign()
+
+    def _move(self) -> None:
+        for transaction_class, old, new in self._moved:
+            move_loaded(self.session, transaction_class, old, new)
+        self._moved = []
 
     def _sign(self) -> None:
         for transaction_class, signature in self.signatures.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
@@ -37,6 +37,7 @@ class Sessions:
     def begin(self, listened: type[Session], listeners: Listeners) -> None:
         """Listen to the sessions of a class."""
         for name in (
+            "do_orm_execute",
             "before_flush",
             "after_flush",
             "after_flush_postexec",
@@ -56,7 +57,11 @@ class Sessions:
     def _is_flushing(self, session: Session) -> bool:
         return self._flushing in session.info
 
+    def _do_orm_execute(self, state: ORMExecuteState) -> None:
+        self._coverage.homes.route(state)
+
     def _before_flush(self, session: Session, _: object, __: object) -> None:
+        self._coverage.homes.bind(session)
         session.info[self._flushing] = True
         recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:

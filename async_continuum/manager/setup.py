@@ -47,6 +47,12 @@ def make_versioned(
     Raises `ImproperlyConfigured` for an unknown option or a bad value.
     """
     settings = read_options(options or {}, defaults=Settings(extras=read_plugins(plugins)))
+    given = settings.transaction_cls
+    if isinstance(given, type) and not issubclass(given, TransactionBase):
+        raise ImproperlyConfigured(
+            f"option 'transaction_cls' is {given.__qualname__}: derive it from TransactionBase.",
+            option="transaction_cls",
+        )
     manager.activate(Configuration(mapper_scope(mapper), session_scope(session), settings, user_cls))
     if manager not in _active:
         _active.append(manager)
@@ -107,6 +113,7 @@ async def current_transaction(session: AsyncSession, *, model: type | None = Non
     if not source.in_transaction():
         # The request is the transaction's, and must end with it.
         source.begin()
+    manager.coverage.homes.bind(source)
     signature = recorder.signatures.get(transaction_class)
     if signature is not None:
         return signature.transaction  # type: ignore[no-any-return]

@@ -181,7 +181,7 @@ def keys_named(
             and each.operator is operators.eq
             and isinstance(each.left, Column)
             and isinstance(each.right, BindParameter)
-            and each.left.table is statement.table
+            and each.left.table is history.table
         ):
             named.setdefault(each.left.key, each.right)
     if not set(history.key) <= set(named) or (only and len(conditions) > len(history.key)):

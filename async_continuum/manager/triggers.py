@@ -75,6 +75,10 @@ class Triggers:
 
 def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
     """Refuse to version natively what triggers cannot record in full. Raises `ImproperlyConfigured`."""
+    if blueprint.settings.append_only and not blueprint.settings.native_versioning:
+        raise ImproperlyConfigured(
+            "append_only is kept by triggers: it needs native_versioning.", model=blueprint.model, option="append_only"
+        )
     if not blueprint.settings.native_versioning:
         return
     if len(blueprint.histories) > 1:

@@ -7,15 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, blueprint_of, blueprints_of
+from async_continuum.dialects import MarkedKeys
 from async_continuum.errors import ImproperlyConfigured
-from async_continuum.maintain import Discrepancy, backfill_table, vacuum_table, verify_table
+from async_continuum.maintain import (
+    Discrepancy,
+    Progress,
+    claim,
+    count_rows,
+    mend_chains,
+    ranges,
+    record_orphans,
+    telling,
+    vacuum_table,
+    verify_table,
+)
 from async_continuum.manager.manager import VersioningManager
+from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.setup import active_managers, get_versioning_manager
 from async_continuum.read import require_async
+from async_continuum.record import TableChanges, changes_of_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,11 @@ class _Kept:
     manager: VersioningManager
     connection: Connection
     blueprint: Blueprint | LinkBlueprint
+
+    @property
+    def entity(self) -> str | None:
+        """What plugins call it; a link has no name."""
+        return self.blueprint.model.__name__ if isinstance(self.blueprint, Blueprint) else None
 
     @property
     def name(self) -> Any:
@@ -58,35 +78,112 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
     def run(sync: Session) -> int:
         sync.flush()
         return sum(
-            vacuum_table(kept.connection, kept.blueprint.history, kept.blueprint.transaction_table, kept.signed)
+            vacuum_table(
+                kept.connection,
+                kept.blueprint.history,
+                kept.blueprint.transaction_table,
+                kept.signed,
+                entity=kept.entity,
+            )
             for kept in _chosen(sync, models)
         )
 
     return await require_async(session).run_sync(run)
 
 
-async def backfill(session: AsyncSession, *models: type, batch: int = 10_000) -> int:
+async def backfill(
+    session: AsyncSession,
+    *models: type,
+    batch: int = 10_000,
+    repair: bool = False,
+    commit: bool = False,
+    progress: Progress | None = None,
+) -> int:
     """Give an INSERT version to every live row whose newest version is missing or a DELETE; returns how many.
 
     Rows of the models and of the links between them, or, without ``models``, of all that this session records. In
-    statements of ``batch`` rows, at the session's transaction; idempotent. Raises `ClassNotVersioned`.
+    statements of ``batch`` rows, in the order of their keys, at the session's transaction; idempotent. Writers of the
+    rows of a batch are waited for, and wait until the transaction ends.
+
+    ``repair`` also records what else `verify` would report, as of now: rows that were changed, rows that went, chains
+    that broke. ``commit`` commits after each batch, so that writers wait for one batch at most, and what is done stays
+    done when it is interrupted: call it again. ``progress`` is called after each batch with the name of the table, how
+    many of its rows were looked at and how many there are; without it, a terminal shows a bar where tqdm is installed.
+
+    Raises `ClassNotVersioned`.
     """
 
     def run(sync: Session) -> int:
         sync.flush()
-        total = 0
-        for kept in _chosen(sync, models):
-            recorder = kept.manager.recorder(sync)
-            if recorder is None:
-                raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
-            place = (kept.connection, kept.blueprint.transaction_class)
-            made = backfill_table(kept.connection, kept.blueprint.history, recorder.sign(place), batch=batch)
-            for history, _ in kept.tables:
-                recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(history, rows=made))
-            total += made
-        return total
+        with telling(progress) as told:
+            work = _Backfill(sync, batch, repair, commit, told)
+            return sum(work.fill(kept) for kept in list(_chosen(sync, models)))
 
+    if batch < 1:
+        raise ValueError(f"batch={batch}: a statement takes at least one row.")
     return await require_async(session).run_sync(run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Backfill:
+    """How history is begun. Lives for one call."""
+
+    session: Session
+    batch: int
+    repair: bool
+    commit: bool
+    told: Progress | None
+
+    def fill(self, kept: _Kept) -> int:
+        """Begin, or mend, the history of one model or association table."""
+        connection, history = self._connection(kept), kept.blueprint.history
+        total = 0 if self.told is None else count_rows(connection, history)
+        if self.repair:
+            for table, _ in kept.tables:
+                mend_chains(connection, table)
+        batches = ranges(lambda: self._connection(kept), history, batch=self.batch)
+
+        made = 0
+
+        def changes() -> Iterator[TableChanges]:
+            nonlocal made
+            for number, rows in enumerate(batches, start=1):
+                place = self._connection(kept)
+                keys, found = claim(place, rows, repair=self.repair)
+                made += found
+                if found:
+                    fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
+                    yield changes_of_table(place, kept.blueprint, history, keys, fresh)
+                if self.told is not None:
+                    self.told(history.table.name, min(number * self.batch, total), total)
+                if self.commit:
+                    self.session.commit()
+
+        if not self.commit:
+            self._recorder(kept).record_rows(changes())
+        else:
+            for each in changes():
+                self._recorder(kept).record_rows([each])
+        return made + (self._bury(kept) if self.repair else 0)
+
+    def _bury(self, kept: _Kept) -> int:
+        recorder = self._recorder(kept)
+        place = (self._connection(kept), kept.blueprint.transaction_class)
+        made = record_orphans(place[0], kept.blueprint.history, recorder.sign(place))
+        for each, _ in kept.tables:
+            recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(each, rows=made))
+        if self.commit:
+            self.session.commit()
+        return made
+
+    def _recorder(self, kept: _Kept) -> Recorder:
+        recorder = kept.manager.recorder(self.session)
+        if recorder is None:
+            raise ImproperlyConfigured("this session is outside the scope of make_versioned(session=...).")
+        return recorder
+
+    def _connection(self, kept: _Kept) -> Connection:
+        return _connection(self.session, kept.blueprint.model) if self.commit else kept.connection
 
 
 async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
@@ -113,7 +210,7 @@ def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
     managers = dict.fromkeys(get_versioning_manager(model) for model in models) or active_managers(session)
     for manager in managers:
         mine = [each for each in blueprints if each.model in manager.models]
-        mine = mine if models else [blueprint_of(model) for model in manager.models]
+        mine = mine if models else [blueprint_of(model) for model in manager.models if _reaches(session, model)]
         # The classes of a hierarchy share tables, and are maintained together.
         for blueprint in {each.history: each for each in reversed(mine)}.values():
             yield _Kept(manager, _connection(session, blueprint.model), blueprint)
@@ -121,6 +218,15 @@ def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
         for link in manager.coverage.links.values():
             if tables & {foreign_key.column.table for foreign_key in link.history.table.foreign_keys}:
                 yield _Kept(manager, _connection(session, link.model), link)
+
+
+def _reaches(session: Session, model: Any) -> bool:
+    """Say whether a session has an engine for a model; one that is bound by model need not have one for all."""
+    try:
+        session.get_bind(mapper=model.__mapper__)
+    except UnboundExecutionError:
+        return False
+    return True
 
 
 def _connection(session: Session, model: Any) -> Connection:

@@ -51,6 +51,7 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         end_transaction_id: InstrumentedAttribute[int | None]
         operation_type: InstrumentedAttribute[Operation]
         transaction: Any
+        end_transaction: Any
         version_parent: Any
 
         def __getattr__(self, name: str) -> Any: ...

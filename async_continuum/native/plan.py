@@ -63,6 +63,8 @@ class TriggerPlan:
     """Where the table may hold a key several times, as an association table may: the columns by which one of such
     rows is the first, which counts; none, for their place in the table."""
     on_truncate: OnTruncate = "record"
+    append_only: bool = False
+    """Whether history may be changed by nothing but recording."""
 
     @property
     def fullname(self) -> str:
@@ -114,6 +116,7 @@ def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
         twins=tuple(column.name for column in table.primary_key.columns) if may_have_twins(history) else None,
         transaction=transaction_plan_of(transactions),
         on_truncate=history.settings.on_truncate,
+        append_only=history.settings.append_only,
     )
 
 

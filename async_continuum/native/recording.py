@@ -64,6 +64,14 @@ def close(w: Words, rows: str, condition: str) -> str:
     return f"{_update_ends(w, rows, f'CROSS JOIN LATERAL {found} b', 'ac_tx')};"
 
 
+def close_one(w: Words, rows: str, condition: str) -> str:
+    """Close the open version of the only one of the ``rows``; of none, where there are more."""
+    return (
+        f"UPDATE ONLY {w.versions} AS b SET {w.ends}=ac_tx WHERE (SELECT true FROM {rows} LIMIT 1 OFFSET 1) IS NULL"
+        f" AND {w.same_as_one('b', rows)} AND b.{w.ends} IS NULL AND b.{w.begins} {LT} ac_tx AND {condition};"
+    )
+
+
 def _update_ends(w: Words, rows: str, found: str, value: str, where: str = "") -> str:
     return (
         f"UPDATE ONLY {w.versions} AS v SET {w.ends}={value}"
@@ -78,7 +86,10 @@ def _insert(w: Words, selected: str, operation: str, where: str = "") -> str:
     return f"""
     INSERT INTO {w.versions} AS own ({w.columns}, {w.begins}, {w.operation})
     {selected}
-    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}={merged}{where};"""
+    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}={merged}{where};
+    IF FOUND THEN
+        ac_taken := false;
+    END IF;"""
 
 
 def write_live(w: Words, rows: str, hint: str, *, inserted: bool = False, joined: str = "", where: str = "true") -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from async_continuum.native import functions
+from async_continuum.native.guarding import GUARDS, guard_function
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
 from async_continuum.native.text import (
     ROLES,
+    Words,
     dollar_quoted,
     function_of,
     function_of_transactions,
@@ -50,7 +52,7 @@ def create_statements(plan: TriggerPlan) -> list[str]:
             f"CREATE OR REPLACE TRIGGER {trigger} {_EVENTS[role]} FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
             f"COMMENT ON TRIGGER {trigger} ON @@live@@ IS {literal(plan.fingerprint)}",
         ]
-    return [_creating(plan, statements)]
+    return [_creating(plan, [*statements, *_guards(plan)])]
 
 
 def drop_statements(plan: TriggerPlan) -> list[str]:
@@ -59,6 +61,32 @@ def drop_statements(plan: TriggerPlan) -> list[str]:
     The functions of the transaction table go with the last table that it signs. History stays.
     """
     return [_dropping(plan)]
+
+
+def _guards(plan: TriggerPlan) -> list[str]:
+    dropped = [f"DROP TRIGGER IF EXISTS {trigger_name(each)} ON @@versions@@" for each in GUARDS]
+    if not plan.append_only:
+        return dropped
+    name = f"@@history_schema@@.{quoted(function_of(plan, 'guard'))}"
+    w = Words(plan)
+    closes = "false"
+    if plan.ends is not None:
+        rest = (*plan.columns, plan.begins, plan.operation)
+        old, new = (f"ROW({w.of(each, rest)})::pg_catalog.record" for each in ("OLD", "NEW"))
+        closes = f"OLD.{w.ends} IS NULL AND NEW.{w.ends} IS NOT NULL AND {old} OPERATOR(pg_catalog.*=) {new}"
+    events = (
+        f"UPDATE ON @@versions@@ FOR EACH ROW WHEN (({closes}) IS NOT TRUE)",
+        "DELETE ON @@versions@@ FOR EACH ROW",
+        "TRUNCATE ON @@versions@@ FOR EACH STATEMENT",
+    )
+    return [
+        *dropped,
+        *_function(name, "", "pg_catalog.trigger", guard_function(plan)),
+        *(
+            f"CREATE TRIGGER {trigger_name(guard)} BEFORE {event} EXECUTE FUNCTION {name}()"
+            for guard, event in zip(GUARDS, events, strict=True)
+        ),
+    ]
 
 
 def _function(name: str, arguments: str, returns: str, body: str) -> list[str]:
@@ -203,8 +231,8 @@ END"""
 
 def _dropping(plan: TriggerPlan) -> str:
     transaction = plan.transaction
-    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber"))
-    triggers = ", ".join(literal(trigger_name(role)) for role in ROLES)
+    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber", "guard"))
+    triggers = ", ".join(literal(trigger_name(role)) for role in (*ROLES, *GUARDS))
     shared = ", ".join(literal(function_of_transactions(transaction, role)) for role in _SHARED)
     transactions = literal(relation(transaction.name, transaction.schema))
     body = f"""
@@ -219,7 +247,7 @@ DECLARE
 BEGIN
     FOR ac_statement IN
         SELECT 'DROP TRIGGER ' || quote_ident(t.tgname) || ' ON ' || t.tgrelid::pg_catalog.regclass
-        FROM pg_catalog.pg_trigger t WHERE t.tgrelid = ac_live AND t.tgname IN ({triggers})
+        FROM pg_catalog.pg_trigger t WHERE t.tgrelid IN (ac_live, ac_versions) AND t.tgname IN ({triggers})
         UNION ALL
         SELECT 'DROP FUNCTION ' || p.oid::pg_catalog.regprocedure
         FROM pg_catalog.pg_proc p WHERE p.pronamespace = ac_history AND p.proname IN ({functions_})

@@ -115,7 +115,8 @@ class ChangesBetween(Generic[V]):
             page = statement.offset(skipped or None).limit(left)
             skipped = 0
             options = {"populate_existing": True, "yield_per": _STREAMED}
-            rows = await self._session.stream(page, execution_options=options)
+            bind = self._bind_of(blueprint)
+            rows = await self._session.stream(page, execution_options=options, bind_arguments={"bind": bind})
             try:
                 async for before, after in rows:
                     left = None if left is None else left - 1
@@ -133,38 +134,37 @@ class ChangesBetween(Generic[V]):
         return self._blueprints[0]
 
     async def _counts(self) -> list[int]:
-        statements = await self._statements()
-        counted = [
-            select(literal(i), func.count()).select_from(each.order_by(None).subquery())
-            for i, each in enumerate(statements)
-        ]
-        bind = {"mapper": inspect(self._blueprints[0].version_class)}
-        rows = await self._session.execute(union_all(*counted), bind_arguments=bind)
-        found = {int(row[0]): int(row[1]) for row in rows}
-        return [found[i] for i in range(len(statements))]
+        """Count the changes of each model; one query for each database."""
+        by_bind: dict[Any, list[Any]] = {}
+        for i, (blueprint, statement) in enumerate(zip(self._blueprints, await self._statements(), strict=True)):
+            counted = select(literal(i), func.count()).select_from(statement.order_by(None).subquery())
+            by_bind.setdefault(self._bind_of(blueprint), []).append(counted)
+        found: dict[int, int] = {}
+        for bind, counts in by_bind.items():
+            rows = await self._session.execute(union_all(*counts), bind_arguments={"bind": bind})
+            found |= {int(row[0]): int(row[1]) for row in rows}
+        return [found[i] for i in range(len(found))]
 
     async def _statements(self) -> list[Select[Any]]:
-        ends = [await self._ids(moment) for moment in (self._since, self._until)]
-        sync, statements = present_of(self._session), []
-        for blueprint in self._blueprints:
-            since, until = (each[blueprint.transaction_table.fullname] for each in ends)
-            comparison = Comparison(
-                blueprint, since, until, sync.get_bind(mapper=inspect(blueprint.version_class)).dialect
+        since, until = [await self._ids(moment) for moment in (self._since, self._until)]
+        return [
+            Comparison(blueprint, since[blueprint], until[blueprint], self._bind_of(blueprint).dialect).statement(
+                self._criteria, self._operations, self._order
             )
-            statements.append(comparison.statement(self._criteria, self._operations, self._order))
-        return statements
+            for blueprint in self._blueprints
+        ]
 
-    async def _ids(self, moment: Moment) -> dict[str, int]:
-        sync = present_of(self._session)
-        moments = Moments(moment)
+    async def _ids(self, moment: Moment) -> dict[Blueprint, int]:
+        sync, moments = present_of(self._session), Moments(moment)
         await self._session.run_sync(lambda _: moments.look_up(sync))
         found = {}
         for blueprint in self._blueprints:
-            table = blueprint.transaction_table
-            known = moments.known(sync.get_bind(mapper=inspect(blueprint.transaction_class)))
-            highest = known[parameter_for(table)]
-            found[table.fullname] = _BEFORE_HISTORY if highest is None else highest
+            highest = moments.known(self._bind_of(blueprint))[parameter_for(blueprint.transaction_table)]
+            found[blueprint] = _BEFORE_HISTORY if highest is None else highest
         return found
+
+    def _bind_of(self, blueprint: Blueprint) -> Any:
+        return present_of(self._session).get_bind(mapper=inspect(blueprint.model))
 
 
 def _change(blueprint: Blueprint, before: Any, after: Any) -> EntityChange[Any]:

@@ -110,7 +110,8 @@ def _by_bind(session: Session) -> dict[Any, Tables]:
     found: dict[Any, Tables] = {}
     for blueprint in blueprints():
         try:
-            bind = session.get_bind(mapper=inspect(blueprint.transaction_class))
+            # Of the model, because a bind that is given for a base class is none of the classes of ours.
+            bind = session.get_bind(mapper=inspect(blueprint.model))
         except UnboundExecutionError:
             # Of a registry that this session has nothing to do with.
             continue

@@ -23,8 +23,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ClauseElement, ColumnElement, FromClause, visitors
 from sqlalchemy.types import NullType
 
-from async_continuum.build import Blueprint, TableHistory, find_history
-from async_continuum.operation import Operation
+from async_continuum.build import DELETE_IN_SQL, Blueprint, TableHistory, find_history
 from async_continuum.past.signed import blueprints, parameter_for, secondaries
 
 _PLACE = "the past"
@@ -103,7 +102,7 @@ def _alive(history: TableHistory, at: BindParameter[int]) -> ColumnElement[bool]
         same = [a == b for a, b in zip(history.key_of(later), history.key_of(versions), strict=True)]
         after = and_(later.c[history.begins] > begins, later.c[history.begins] <= at)
         held = ~exists(select(later.c[history.begins]).where(*same, after).correlate(versions))
-    return and_(begins <= at, held, versions.c[history.operation] != Operation.DELETE)
+    return and_(begins <= at, held, versions.c[history.operation] != DELETE_IN_SQL)
 
 
 def _value(value: Any, column: Column[Any]) -> ColumnElement[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, Connection, Executable
+from sqlalchemy import Column, Connection, Executable, Table
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
@@ -62,6 +62,10 @@ class Plugins(Extras):
 
     def versions_removed(self, writing: Writing) -> Sequence[Executable]:
         return self._statements("versions_removed", writing)
+
+    def vacuumed(self, history: TableHistory, transactions: Table, entity: str) -> Sequence[Executable]:
+        made = self._each("vacuumed", history, transactions, entity)
+        return [statement for _, statements in made for statement in statements]
 
     def transaction_built(self, build: TransactionBuild) -> None:
         """Let the plugins build beside a transaction class."""

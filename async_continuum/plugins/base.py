@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import Column, Connection, Executable
+from sqlalchemy import Column, Connection, Executable, Table
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
@@ -103,6 +103,13 @@ class Plugin:
         """Give statements to run after versions were taken away, because the transaction has undone its own changes.
 
         Then ``writing.versions`` are those of the table that the transaction has left.
+        """
+        return ()
+
+    def vacuumed(self, history: TableHistory, transactions: Table, entity: str) -> Sequence[Executable]:
+        """Give statements to run after `vacuum` has taken repetitions out of the history of a class.
+
+        What belongs to transactions that went with them is taken away by itself.
         """
         return ()
 

@@ -105,3 +105,4 @@ class TransactionBuild:
             if companion.model is not None:
                 unmap_class(companion.model, known_as=f"_AsyncContinuum{companion.model.__name__}")
             forget_table(companion.table)
+        self.transaction_table.info.pop(COMPANIONS, None)

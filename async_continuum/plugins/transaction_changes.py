@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Executable, Index, Insert, Table, Unicode, and_, delete, exists, null, select
 
+from async_continuum.build import TableHistory
 from async_continuum.plugins.base import Plugin
 from async_continuum.plugins.building import TransactionBuild
 from async_continuum.write import Writing
@@ -54,6 +55,11 @@ class TransactionChangesPlugin(Plugin):
         table = writing.transactions.info[self]
         mine = and_(table.c.transaction_id == writing.transaction_id, table.c.entity_name == writing.entity)
         return [delete(table).where(mine, ~writing.any_versions)]
+
+    def vacuumed(self, history: TableHistory, transactions: Table, entity: str) -> Sequence[Executable]:
+        table, versions = transactions.info[self], history.version_table
+        left = select(null()).select_from(versions).where(versions.c[history.begins] == table.c.transaction_id)
+        return [delete(table).where(table.c.entity_name == entity, ~exists(left.correlate(table)))]
 
 
 def _insert_missing(table: Table, writing: Writing, named: Any) -> Insert:

@@ -13,7 +13,7 @@ from async_continuum.read.moment import Moment, alive, aware, bound, key_of, tra
 from async_continuum.read.neighbours import index_of, neighbour
 from async_continuum.read.query import VersionQuery
 from async_continuum.read.source import is_transient, key_from, require_async, require_sync, session_of
-from async_continuum.read.transaction import TransactionBase
+from async_continuum.read.transaction import TransactionBase, changed_entities
 
 __all__ = [
     "Changeset",
@@ -23,6 +23,7 @@ __all__ = [
     "alive",
     "aware",
     "bound",
+    "changed_entities",
     "changeset_of",
     "changesets",
     "diff",

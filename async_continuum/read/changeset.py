@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstanceState, Mapper, aliased
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_dict, instance_state
 from sqlalchemy.orm.exc import ObjectDeletedError
 
-from async_continuum.build import Blueprint, blueprint_of
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint
 from async_continuum.dialects import Keys, keys_for
 from async_continuum.operation import Change, Operation
 from async_continuum.read.moment import identity_in_order
@@ -72,11 +72,16 @@ async def diff(version: Any, other: Any) -> Changeset:
 
     Raises `ValueError` for versions of two entities.
     """
-    blueprint = blueprint_of(version)
-    if type(other) is not type(version) or _identity(version, blueprint)[:-1] != _identity(other, blueprint)[:-1]:
+    blueprint, another = blueprint_of(version), find_blueprint(other)
+    # Under one key may have lived an object of another class of the hierarchy.
+    one_table = (
+        another is not None and another.history is blueprint.history and isinstance(other, another.version_class)
+    )
+    if not one_table or another is None or _identity(version, blueprint)[:-1] != _identity(other, another)[:-1]:
         raise ValueError(f"{version!r} and {other!r} are not versions of one entity")
     old, new = [(await _stored(None, [each]))[0] for each in (version, other)]
-    return _differences(_values(old, blueprint), _values(new, blueprint), _types(blueprint))
+    types = dict([*_types(blueprint), *_types(another)])
+    return _differences(_values(old, blueprint), _values(new, another), list(types.items()))
 
 
 def difference(before: Any | None, after: Any | None) -> Changeset:
@@ -124,7 +129,7 @@ async def _predecessors(session: AsyncSession, versions: Sequence[Any]) -> dict[
 async def _load_predecessors(
     session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], Any]:
-    version_class = blueprint.version_class
+    version_class = _topmost(blueprint).version_class
     this, earlier = aliased(version_class), aliased(version_class)
     names = (*blueprint.key, blueprint.begins)
     way = _way(session, blueprint, places)
@@ -150,6 +155,14 @@ async def _load_predecessors(
         )
         found |= {tuple(place): predecessor for predecessor, *place in result}
     return found
+
+
+def _topmost(blueprint: Blueprint) -> Blueprint:
+    """Give the class whose versions, of any class below it, may precede one of this class."""
+    above = blueprint.above
+    while above is not None and not above.hidden and inspect(blueprint.version_class).polymorphic_on is not None:
+        blueprint, above = above, above.above
+    return blueprint
 
 
 def _same(a: Any, b: Any, blueprint: Blueprint) -> Any:
@@ -205,7 +218,7 @@ async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list
 def _way(session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]) -> Keys:
     mapper: Mapper[Any] = inspect(blueprint.version_class)
     types = [mapper.columns[name].type for name in (*blueprint.key, blueprint.begins)]
-    return keys_for(types, places, session.sync_session.get_bind(mapper).dialect)
+    return keys_for(types, places, session.sync_session.get_bind(inspect(blueprint.model)).dialect)
 
 
 def _values(version: Any, blueprint: Blueprint) -> dict[str, Any]:

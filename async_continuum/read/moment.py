@@ -9,7 +9,7 @@ from sqlalchemy import DateTime, Integer, func, inspect, literal_column, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.build import Blueprint, blueprint_of, find_blueprint
+from async_continuum.build import DELETE_IN_SQL, Blueprint, blueprint_of, find_blueprint
 from async_continuum.dialects import shortly_after, shortly_before
 
 Moment = Any
@@ -113,5 +113,5 @@ def alive(entity: Any, blueprint: Blueprint, moment: Moment) -> ColumnElement[bo
     at = bound(moment, blueprint)
     begins, ends = getattr(entity, blueprint.begins), getattr(entity, blueprint.ends)
     operation = getattr(entity, blueprint.operation)
-    held: ColumnElement[bool] = (begins <= at) & (ends.is_(None) | (ends > at)) & (operation != 2)
+    held: ColumnElement[bool] = (begins <= at) & (ends.is_(None) | (ends > at)) & (operation != DELETE_IN_SQL)
     return held

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sqlalchemy import Table, and_, exists, inspect, literal, null, select, union_all
-from sqlalchemy.ext.asyncio import AsyncAttrs
-from sqlalchemy.orm import Mapper, validates
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+from sqlalchemy.orm import validates
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.build import Blueprint, blueprint_of, blueprints_of, identity_of
-from async_continuum.errors import ClassNotVersioned
-from async_continuum.read.source import session_of
+from async_continuum.build import Blueprint, blueprints_of, identity_of
+from async_continuum.read.source import require_async, session_of
+from async_continuum.read.touched import comes_with_above, of_class, touched_ids
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
@@ -44,48 +44,22 @@ class TransactionBase(AsyncAttrs):
         return f"<Transaction {identity[0] if identity else 'not recorded yet'}>"
 
     @classmethod
-    def touched(cls, target: Any) -> ColumnElement[bool]:
+    def touched(cls, target: Any, *, children: Sequence[str] = ()) -> ColumnElement[bool]:
         """Restrict transactions to those that changed a class, or one entity, given as an object.
 
-        Raises `ClassNotVersioned`, and `ValueError` for an object that was never stored.
+        ``children`` names relations to many: what belonged to the entity then and was changed, came or went counts as
+        well; of many-to-many relations the links. Raises `ClassNotVersioned`, and `ValueError` for an object that was
+        never stored or a relation that leads to no children.
         """
-        blueprint = _signed_by(cls, target)
-        # A change makes a version in every table of the entity's class; only its own table tells it from others.
-        history = blueprint.own
-        versions = history.version_table
-        signed = select(versions.c[history.begins]).where(*_of_class(blueprint))
-        if isinstance(target, type) and cls.__entity_names__ is not None:
-            noted = cls.__entity_names__
-            names = [model.__name__ for model in cls.__versioned_models__ if issubclass(model, blueprint.model)]
-            signed = select(noted.c.transaction_id).where(noted.c.entity_name.in_(names))
-        if not isinstance(target, type):
-            identity = identity_of(target)
-            if identity is None:
-                raise ValueError(f"{target!r} was never stored, so no transaction touched it")
-            # The identity is in the order of the primary key, which is that of the history's key.
-            signed = signed.where(*(c == v for c, v in zip(history.key_of(versions), identity, strict=True)))
-        return cls.__mapper__.columns["id"].in_(signed)  # type: ignore[attr-defined, no-any-return]
+        ids = touched_ids(cls, target, children)
+        return cls.__mapper__.columns["id"].in_(ids)  # type: ignore[attr-defined, no-any-return]
 
     async def changed_entities(self) -> dict[Any, list[Any]]:
         """Give the versions made at this transaction, by version class; one query for each versioned class.
 
         Raises `NoSession`.
         """
-        session = session_of(self)
-        transaction_id = _id_of(self)
-        changed: dict[Any, list[Any]] = {}
-        for blueprint in blueprints_of(type(self)):
-            if blueprint.version_class is None or _comes_with_above(blueprint):
-                continue
-            begins = getattr(blueprint.version_class, blueprint.begins)
-            order = [getattr(blueprint.version_class, name) for name in blueprint.key]
-            made = select(blueprint.version_class).where(begins == transaction_id).order_by(*order)
-            if inspect(blueprint.version_class).polymorphic_on is None:
-                made = made.where(*_of_class(blueprint, exactly=True))
-            # A class above gives the versions of those below it, as objects of their own classes.
-            for version in await session.scalars(made, execution_options={"populate_existing": True}):
-                changed.setdefault(type(version), []).append(version)
-        return changed
+        return (await changed_entities(session_of(self), [self]))[self]
 
     async def entity_names(self) -> list[str]:
         """Give the names of the classes of which this transaction changed something; one query.
@@ -95,14 +69,17 @@ class TransactionBase(AsyncAttrs):
         session = session_of(self)
         transaction_id = _id_of(self)
         noted = type(self).__entity_names__
-        if noted is not None:
-            named = select(noted.c.entity_name).where(noted.c.transaction_id == transaction_id)
-            found = await session.scalars(named, bind_arguments={"mapper": inspect(type(self))})
-            return sorted(found)
         names = []
+        if noted is not None:
+            names.append(select(noted.c.entity_name.label("name")).where(noted.c.transaction_id == transaction_id))
         for blueprint in blueprints_of(type(self)):
+            if noted is not None:
+                if not blueprint.history.shared:
+                    continue
+                # A statement on one class of a hierarchy is noted under that one's name.
+                names[0] = names[0].where(noted.c.entity_name != blueprint.model.__name__)
             versions = blueprint.own.version_table
-            made = and_(versions.c[blueprint.own.begins] == transaction_id, *_of_class(blueprint, exactly=True))
+            made = and_(versions.c[blueprint.own.begins] == transaction_id, *of_class(blueprint, exactly=True))
             names.append(
                 select(literal(blueprint.model.__name__).label("name")).where(
                     exists(select(null()).select_from(versions).where(made))
@@ -121,49 +98,45 @@ class TransactionBase(AsyncAttrs):
         return user
 
 
-def _comes_with_above(blueprint: Blueprint) -> bool:
-    if blueprint.above is None or blueprint.above.hidden:
-        return False
-    return inspect(blueprint.version_class).polymorphic_on is not None
+T = TypeVar("T", bound=TransactionBase)
 
 
-def _of_class(blueprint: Blueprint, *, exactly: bool = False) -> list[ColumnElement[bool]]:
-    """Restrict the versions of a table that several classes share to those of one, or of it and those below it."""
-    mapper: Mapper[Any] | None = None if blueprint.version_class is None else inspect(blueprint.version_class)
-    if mapper is None or not blueprint.history.shared:
-        return []
-    if mapper.polymorphic_on is None:
-        return list(_of_no_class_below(blueprint)) if exactly else []
-    of = (mapper,) if exactly else mapper.self_and_descendants
-    top = blueprint.history.version_table
-    names_class: Any = mapper.base_mapper.polymorphic_on
-    named: ColumnElement[bool] = names_class.in_([each.polymorphic_identity for each in of])
-    if blueprint.own is blueprint.history:
-        return [named]
-    own = blueprint.own
-    same = [a == b for a, b in zip(own.key_of(own.version_table), blueprint.history.key_of(top), strict=True)]
-    same.append(own.version_table.c[own.begins] == top.c[blueprint.begins])
-    return [exists(select(null()).select_from(top).where(*same, named).correlate(own.version_table))]
+async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> dict[T, dict[Any, list[Any]]]:
+    """Give the versions made at each of many transactions, by version class.
+
+    One query for each versioned class, however many transactions there are; with `TransactionChangesPlugin` for each
+    class that they changed, and one to know these. Raises `ValueError` for a transaction that is not recorded yet.
+    """
+    source = require_async(session)
+    found = {transaction: _id_of(transaction) for transaction in transactions}
+    changed: dict[int, dict[Any, list[Any]]] = {transaction_id: {} for transaction_id in found.values()}
+    for cls in dict.fromkeys(map(type, found)):
+        ids = [transaction_id for transaction, transaction_id in found.items() if type(transaction) is cls]
+        for blueprint in await _changed_blueprints(source, cls, ids):
+            version_class = blueprint.version_class
+            begins = getattr(version_class, blueprint.begins)
+            order = [getattr(version_class, name) for name in blueprint.key]
+            made = select(version_class).where(begins.in_(ids)).order_by(begins, *order)
+            if inspect(version_class).polymorphic_on is None:
+                made = made.where(*of_class(blueprint, exactly=True))
+            for version in await source.scalars(made, execution_options={"populate_existing": True}):
+                # A class above gives the versions of those below it, as objects of their own classes.
+                changed[getattr(version, blueprint.begins)].setdefault(type(version), []).append(version)
+    return {transaction: changed[transaction_id] for transaction, transaction_id in found.items()}
 
 
-def _of_no_class_below(blueprint: Blueprint) -> Iterator[ColumnElement[bool]]:
-    """Where no column names the class, an entity is of the lowest one in whose table it has a row."""
-    own = blueprint.own
-    depth = len(blueprint.histories)
-    for other in blueprints_of(blueprint.transaction_class):
-        if other.histories[:depth] == blueprint.histories and len(other.histories) > depth:
-            below = other.histories[depth]
-            rows = below.version_table
-            same = [a == b for a, b in zip(below.key_of(rows), own.key_of(own.version_table), strict=True)]
-            same.append(rows.c[below.begins] == own.version_table.c[own.begins])
-            yield ~exists(select(null()).select_from(rows).where(*same).correlate(own.version_table))
-
-
-def _signed_by(transaction_class: type[TransactionBase], target: Any) -> Blueprint:
-    blueprint = blueprint_of(target)
-    if blueprint.transaction_class is not transaction_class:
-        raise ClassNotVersioned(target if isinstance(target, type) else type(target))
-    return blueprint
+async def _changed_blueprints(session: AsyncSession, cls: type[TransactionBase], ids: list[int]) -> list[Blueprint]:
+    known = [
+        blueprint
+        for blueprint in blueprints_of(cls)
+        if blueprint.version_class is not None and not comes_with_above(blueprint)
+    ]
+    noted = cls.__entity_names__
+    if noted is None:
+        return known
+    named = select(noted.c.entity_name).where(noted.c.transaction_id.in_(ids)).distinct()
+    names = set(await session.scalars(named, bind_arguments={"mapper": inspect(cls)}))
+    return [blueprint for blueprint in known if blueprint.history.shared or blueprint.model.__name__ in names]
 
 
 def _id_of(transaction: TransactionBase) -> int:

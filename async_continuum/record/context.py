@@ -7,17 +7,16 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Table, inspect
-from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session
 
-from async_continuum.build import identity_of
 from async_continuum.errors import ImproperlyConfigured, wrong_session
+from async_continuum.record.values import all_awaited, is_mapped, key_of, now, waits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +63,7 @@ def meta_values(context: Context, *, stored: bool) -> dict[str, Any]:
             )
         return {}
     plain = {name: given.value if isinstance(given, IfStored) else given for name, given in context.meta.items()}
-    return {name: value() if callable(value) else value for name, value in plain.items()}
+    return {name: now(value) for name, value in plain.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +99,14 @@ class _Scope(AbstractContextManager[None]):
         self.__exit__()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            # Its body runs in pieces, in between which the caller would be inside the block as well.
+            raise TypeError(f"{function!r} is a generator, which a context cannot decorate: use `with` inside of it.")
         if iscoroutinefunction(function):
 
             @wraps(function)
             async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self:
+                async with self:
                     return await function(*args, **kwargs)
 
             return cast("Callable[P, R]", awaited)
@@ -121,8 +123,9 @@ class versioning_context(_Scope):
     """Give every transaction recorded in this block a user, an address, a reason.
 
     ``user`` is a key, a mapped object (also an expired, detached or foreign one: its key is read without IO), or a
-    callable that gives either, called at the first recording of a transaction. Contexts nest and add up. Also usable
-    as ``async with`` and as a decorator of functions and coroutine functions.
+    callable that gives either, called at the first recording of a transaction. A coroutine function is awaited when
+    the block begins, which then has to be an ``async with``, or to decorate a coroutine function. Contexts nest and
+    add up. Also usable as a decorator of functions and coroutine functions.
     """
 
     def __init__(
@@ -137,10 +140,17 @@ class versioning_context(_Scope):
         self._context = _context(user, user_id, remote_addr, meta, transaction_columns)
 
     def __enter__(self) -> None:
+        _refuse_coroutines(self._context, "begin the block with `async with`, where they are awaited")
         _current.set(self._context.over(_current.get()))
 
     def __exit__(self, *_: object) -> None:
         _current.set(_current.get().outer or Context())
+
+    async def __aenter__(self) -> None:
+        given = self._context
+        if any(map(waits, (*given.columns.values(), *given.meta.values()))):
+            given = Context(await all_awaited(given.columns), await all_awaited(given.meta))
+        _current.set(given.over(_current.get()))
 
 
 class versioning_disabled(_Scope):
@@ -185,6 +195,7 @@ def set_context(
     if not isinstance(session, (AsyncSession, async_scoped_session, Session)):
         raise wrong_session(session, wanted="an AsyncSession")
     given = _context(user, user_id, remote_addr, meta, transaction_columns)
+    _refuse_coroutines(given, "await them, and give set_context() what they give")
     session.info[_SESSION_KEY] = replace(given.over(session.info.get(_SESSION_KEY, Context())), outer=None)
 
 
@@ -211,9 +222,9 @@ def transaction_values(context: Context, table: Table) -> dict[str, Any]:
     """
     values = {}
     for name, value in context.columns.items():
-        resolved = value() if callable(value) and not _is_mapped(value) else value
-        if _is_mapped(resolved):
-            resolved = _key_of(resolved)
+        resolved = now(value)
+        if is_mapped(resolved):
+            resolved = key_of(resolved)
         if name not in table.c:
             remedy = (
                 "name the user class in make_versioned(user_cls=...)"
@@ -225,6 +236,14 @@ def transaction_values(context: Context, table: Table) -> dict[str, Any]:
                 option="user_cls" if name == "user_id" else None,
             )
         values[name] = resolved
+    for column in table.c:
+        # Those of a class of the user's own. A statement within a statement does not ask for them by itself.
+        default: Any = column.default
+        if default is not None and column.key not in values and column.key not in ("id", "issued_at"):
+            if default.is_scalar:
+                values[column.key] = default.arg
+            elif default.is_callable:
+                values[column.key] = default.arg(None)
     return values
 
 
@@ -240,19 +259,7 @@ def _context(
     )
 
 
-def _is_mapped(value: object) -> bool:
-    if isinstance(value, type):
-        return False
-    try:
-        return getattr(inspect(value), "mapper", None) is not None
-    except NoInspectionAvailable:
-        return False
-
-
-def _key_of(user: object) -> Any:
-    key = identity_of(user)
-    if key is None:
-        raise ValueError(
-            f"the user {user!r} of this transaction has no key yet: flush it first, or give its key as user=."
-        )
-    return key[0]
+def _refuse_coroutines(context: Context, remedy: str) -> None:
+    waiting = [name for name, value in (*context.columns.items(), *context.meta.items()) if waits(value)]
+    if waiting:
+        raise TypeError(f"coroutine functions are given for {', '.join(waiting)}, which a flush cannot await: {remedy}")

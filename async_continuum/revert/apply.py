@@ -24,6 +24,7 @@ from async_continuum.revert.paths import read_paths
 from async_continuum.revert.plan import Entity, RevertPlan, make_plan
 from async_continuum.revert.relink import let_go, relink
 from async_continuum.revert.survey import Survey, key_reader
+from async_continuum.revert.uniform import make_uniform
 from async_continuum.revert.values import missing_column
 
 
@@ -81,6 +82,8 @@ async def _prepare(
             await source.refresh(live, attribute_names=sorted(unloaded))
     await survey.visit([stored], blueprint, tree)
     plan = make_plan(survey.found)
+    for entity in survey.found.entities:
+        _require_own_key(version, entity, source)
     for entity in {entity.model: entity for entity in plan.inserted}.values():
         _require_complete(version, entity)
     return survey, plan, root
@@ -109,6 +112,19 @@ def _require_complete(version: Any, entity: Entity) -> None:
         )
 
 
+def _require_own_key(version: Any, entity: Entity, source: AsyncSession) -> None:
+    """Refuse what another class of the hierarchy lives in the place of, as far as the session knows.
+
+    The ORM would only warn. Of what the session has not loaded the database says it.
+    """
+    mapper: Mapper[Any] = inspect(entity.model)
+    there = source.sync_session.identity_map.get(mapper.identity_key_from_primary_key(entity.key))
+    if there is not None and type(there) is not entity.model and there not in source.deleted:
+        raise RevertError(
+            f"{Entity(type(there), entity.key)} lives under the key of {entity} now. Delete it first.", version=version
+        )
+
+
 async def _apply(survey: Survey, plan: RevertPlan) -> None:
     for entity in survey.found.deleted:
         await survey.session.delete(survey.live[entity])
@@ -130,6 +146,7 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
     for entity in plan.updated:
         late = births.later.get(entity, ())
         set_back(survey.live[entity], survey.stored[entity], [n for n in survey.differing[entity] if n not in late])
+    make_uniform(survey, plan, births)
     for entity in births.order:
         for name in births.later.get(entity, ()):
             set_attribute(survey.live[entity], name, None)

@@ -1,6 +1,6 @@
 """Written: changes -> a handful of set-based statements, run inside the flush."""
 
-from async_continuum.write.beside import Rows, Writing, companions
+from async_continuum.write.beside import Rows, Writing, companions, drop_orphans, kept_by
 from async_continuum.write.compiled import OWN
 from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
@@ -20,6 +20,8 @@ __all__ = [
     "Writing",
     "companions",
     "drop_if_empty",
+    "drop_orphans",
+    "kept_by",
     "logger",
     "move_versions",
     "new_transaction",

@@ -123,8 +123,8 @@ def renumber_companions(connection: Connection, transactions: Table, old: int, n
         connection.execute(update(companion.table).where(companion.transaction_id == old).values(values))
 
 
-def kept_by(transactions: Table, transaction_id: int) -> list[ColumnElement[bool]]:
-    """Say what else than a version keeps a transaction row."""
+def kept_by(transactions: Table, transaction_id: Any) -> list[ColumnElement[bool]]:
+    """Say what else than a version keeps a transaction row; of one, or of each, where its id is a column."""
     return [
         exists(select(null()).select_from(each.table).where(each.transaction_id == transaction_id))
         for each in companions(transactions)
@@ -136,6 +136,13 @@ def drop_companions(connection: Connection, transactions: Table, transaction_id:
     """Take away what belonged to a transaction of which nothing is left."""
     for companion in companions(transactions):
         connection.execute(delete(companion.table).where(companion.transaction_id == transaction_id))
+
+
+def drop_orphans(connection: Connection, transactions: Table) -> None:
+    """Take away what belonged to transactions whose rows are gone."""
+    for companion in companions(transactions):
+        kept = select(null()).select_from(transactions).where(transactions.c.id == companion.transaction_id)
+        connection.execute(delete(companion.table).where(~exists(kept.correlate(companion.table))))
 
 
 def _companion(table: Table) -> Companion:

@@ -55,7 +55,7 @@ def copied(
     history, row, before = copying.history, copying.row, copying.before
     values = {name: _held(copying, name, value) for name, value in stored.items()}
     added = [each.value(copying) for each in history.added]
-    statement = select(*values.values(), copying.transaction_id, copying.operation, *added)
+    statement = select(*values.values(), *added, copying.transaction_id, copying.operation)
     if before is None or newest is None:
         return statement.select_from(row)
     same = [a == b for a, b in zip(history.key_of(before), history.key_of(row), strict=True)]
@@ -83,7 +83,7 @@ def copying_of(
 
 def _held(copying: Copying, name: str, stored: ColumnElement[Any]) -> ColumnElement[Any]:
     history = copying.history
-    if not copying.gone or name in history.key:
+    if not copying.gone or name in history.key or name in history.class_columns:
         return stored
     value = history.extras.deleted_value(history, history.table.c[name])
     return stored if value is None else value

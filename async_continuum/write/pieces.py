@@ -29,6 +29,7 @@ from async_continuum.build import TableHistory, kept_rows, live_rows
 from async_continuum.declare import NOTHING
 from async_continuum.dialects import Keys, differs
 from async_continuum.operation import Operation
+from async_continuum.write.chosen import recorded
 from async_continuum.write.copying import copied, copying_of
 
 Flag = ColumnElement[bool]
@@ -155,20 +156,17 @@ class Pieces:
     @property
     def target(self) -> list[str]:
         """The columns of the version table that a copy fills."""
-        return [
-            *self.history.columns,
-            self.history.begins,
-            self.history.operation,
-            *(each.column.key for each in self.history.added),
-        ]
+        return [*self.contents, self.history.begins, self.history.operation]
 
     def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
         values = {name: stored(self.live.c[name]) for name in self.history.columns}
         if self.history.extras is NOTHING:
-            return select(*values.values(), tx, operation).where(*self.kept)
-        copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
-        return copied(copying, values, newest=newest).where(*self.kept)
+            copy = select(*values.values(), tx, operation)
+        else:
+            copying, newest = copying_of(self.history, self.dialect, self.live, tx, operation, gone=gone)
+            copy = copied(copying, values, newest=newest)
+        return copy.where(*self.kept, *recorded(self, self.live, gone=gone))
 
     @property
     def kept(self) -> list[Flag]:
@@ -201,6 +199,7 @@ def close_changed(p: Pieces, tx: Id) -> Update:
             ),
         )
     )
+    changed = changed.where(*recorded(p, live))
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), changed)
     return update.values({p.history.ends: tx})
 
@@ -208,7 +207,10 @@ def close_changed(p: Pieces, tx: Id) -> Update:
 def close_all(p: Pieces, tx: Id) -> Update:
     """Close the open versions of rows that go, and of none that somebody else has deleted before."""
     live = p.live_as("live")
-    alive = exists(select(null()).select_from(live).where(p.same(live, p.versions)).correlate(p.versions))
+    going = select(null()).select_from(live).where(p.same(live, p.versions))
+    if p.history.record_if is not None:
+        going = going.where(or_(*recorded(p, live), p.operation(p.versions) != constant(Operation.DELETE)))
+    alive = exists(going.correlate(p.versions))
     update = p.history.version_table.update().where(p.among(p.versions), p.is_open(p.versions, tx), alive)
     return update.values({p.history.ends: tx})
 

@@ -168,7 +168,7 @@ class PortableStatements:
             for name in p.history.columns
             if name not in p.history.key
         }
-        for name in values if gone else ():
+        for name in values.keys() - p.history.class_columns if gone else ():
             value = p.history.extras.deleted_value(p.history, p.history.table.c[name])
             values[name] = values[name] if value is None else value
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)

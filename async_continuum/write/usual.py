@@ -24,10 +24,11 @@ _HAS_EXTENSIONS = hasattr(Select, "ext")
 def has_usual_case(p: Pieces, hint: str, *, gone: bool) -> bool:
     """Say whether the same is expected of all keys."""
     # Twins of a link are not told apart by their key; without ends nothing is closed, so that nothing is saved; the
-    # columns that plugins add may depend on the version before, and what changed may stand in the tables below.
+    # columns that plugins add may depend on the version before, what changed may stand in the tables below, and not all
+    # may be recorded.
     history = p.history
     plain = p.live is history.table and history.ends is not None and history.extras is NOTHING and not p.followers
-    return plain and (gone or hint != "some")
+    return plain and history.record_if is None and (gone or hint != "some")
 
 
 def usual_case(p: Pieces, tx: Id, hint: str, allowed: Flag, *, gone: bool) -> Any:

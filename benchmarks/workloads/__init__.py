@@ -6,7 +6,9 @@ from benchmarks.workloads.growth import GROWTH
 from benchmarks.workloads.memory import FlushOfMany
 from benchmarks.workloads.past import PastEntities, PastKeys, PastSessions
 from benchmarks.workloads.reading import ReadChangesets, ReadPast
+from benchmarks.workloads.related import RELATIONS
 from benchmarks.workloads.start import Configure, Import
+from benchmarks.workloads.statements import Backfill, StatementUpdate
 from benchmarks.workloads.transactions import TransactionsAlone, TransactionsConcurrent
 
 WORKLOADS: dict[str, type[Workload]] = {
@@ -20,11 +22,14 @@ WORKLOADS: dict[str, type[Workload]] = {
         TransactionsConcurrent,
         ReadChangesets,
         ReadPast,
+        *RELATIONS,
         PastEntities,
         PastKeys,
         PastSessions,
         *GROWTH,
         FlushOfMany,
+        StatementUpdate,
+        Backfill,
         Import,
         Configure,
     )

@@ -164,6 +164,65 @@ async def test_a_rollback_takes_cascades_back(sessions, models, filled):
         assert await links(session, models.manager, models.room_colour) == [*COLOURED, (2, 1, "DELETE")]
 
 
+async def test_cascades_of_several_flushes_and_savepoints_add_up_with_links(sessions, models, filled):
+    m = models
+    async with sessions() as session:
+        # A flush of its own for each: what the database has taken is made anew, linked, and taken again.
+        await session.delete(await session.get_one(m.Room, 1))
+        await session.flush()
+        savepoint = await session.begin_nested()
+        await session.delete(await session.get_one(m.House, 1))
+        await session.flush()
+        await savepoint.rollback()
+        session.add(m.Room(id=1, house_id=1, name="new"))
+        await session.flush()
+        session.add(m.Chair(room_id=1, number=2))
+        await session.execute(insert(m.room_colour).values(room_id=1, colour_id=1))
+        session.add(m.Colour(id=2))
+        await session.flush()
+        async with session.begin_nested():
+            colour = await session.get_one(m.Colour, 2)
+            (await colour.awaitable_attrs.rooms).append(await session.get_one(m.Room, 2))
+            await session.flush()
+            await session.delete(await session.get_one(m.Colour, 1))
+        savepoint = await session.begin_nested()
+        await session.execute(insert(m.room_colour).values(room_id=1, colour_id=2))
+        await session.delete(await session.get_one(m.Room, 2))
+        await session.flush()
+        await savepoint.rollback()
+        await session.commit()
+        assert await life(session, m.House, 1) == [("INSERT",)]
+        assert await life(session, m.Room, 1, "name") == [("INSERT", "r"), ("UPDATE", "new")]
+        assert await life(session, m.Room, 2) == await life(session, m.Guest, 1) == [("INSERT",)]
+        assert await life(session, m.Chair, (1, 1)) == [("INSERT",), ("DELETE",)]
+        assert await life(session, m.Chair, (1, 2)) == await life(session, m.Chair, (2, 1)) == [("INSERT",)]
+        assert await links(session, m.manager, m.room_colour) == [
+            *COLOURED,
+            (1, 1, "DELETE"),
+            (2, 1, "DELETE"),
+            (2, 2, "INSERT"),
+        ]
+
+
+async def test_what_a_cascade_takes_in_a_savepoint_is_taken_once(sessions, models, filled):
+    m = models
+    async with sessions() as session:
+        async with session.begin_nested():
+            await session.execute(delete(m.room_colour).where(m.room_colour.c.room_id == 1))
+            await session.delete(await session.get_one(m.Room, 1))
+            async with session.begin_nested():
+                await session.delete(await session.get_one(m.House, 1))
+        session.add(m.House(id=1))
+        await session.flush()
+        session.add(m.Room(id=2, house_id=1))
+        (await session.get_one(m.Guest, 1, populate_existing=True)).house_id = 1
+        await session.commit()
+        assert await life(session, m.House, 1) == await life(session, m.Room, 2) == [("INSERT",)]
+        assert await life(session, m.Guest, 1, "house_id", "home_id") == [("INSERT", 1, 1), ("UPDATE", 1, 0)]
+        assert await life(session, m.Room, 1) == await life(session, m.Chair, (2, 2)) == [("INSERT",), ("DELETE",)]
+        assert (await links(session, m.manager, m.room_colour))[2:] == [(1, 1, "DELETE"), (2, 1, "DELETE")]
+
+
 async def test_boxes_in_boxes_go_together(sessions, models):
     async with sessions() as session:
         for number in range(1, 6):

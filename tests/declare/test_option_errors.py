@@ -47,14 +47,13 @@ BAD: list[tuple[str, Any, str]] = [
     ("schema", "", "name of a schema"),
     ("schema", 5, "name of a schema"),
     ("create_composite_index", True, "has no use here.*remove the option"),
-    ("record_if", bool, "not available in this version"),
+    ("record_if", 5, "a SQL expression on the row, or a function"),
     ("past_default", ["name"], "must be a dict of values by the names of excluded columns"),
-    ("append_only", True, "not available in this version"),
 ]
 GLOBAL_BAD: list[tuple[str, Any, str]] = [
     ("transaction_table_name", "", "must be a name"),
     ("transaction_table_name", None, "must be a name"),
-    ("transaction_cls", object, "not available in this version"),
+    ("transaction_cls", object, "TransactionBase"),
     ("transaction_tablename", "tx", "Did you mean 'transaction_table_name'"),
 ]
 

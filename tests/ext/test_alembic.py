@@ -288,6 +288,32 @@ def test_a_table_and_its_history_change_together(project, engine_now, database):
     assert inspect(engine_now).get_table_names() == ["alembic_version"]
 
 
+def test_an_association_table_is_renamed_with_its_history(project, engine_now, database):
+    blog = project.declare(BLOG)
+    project.autogenerate()
+    project.upgrade()
+    with Session(engine_now) as session:
+        session.add(blog.Article(id=1, title="a", tags=[blog.Tag(id=1)]))
+        session.commit()
+    later = project.declare(BLOG.replace('"article_tag"', '"label"'))
+    key = "key=['article_id', 'tag_id']"
+    project.write(
+        f"op.rename_versioned_table('article_tag', 'label', {key})",
+        f"op.rename_versioned_table('label', 'article_tag', {key})",
+    )
+    project.upgrade()
+    project.check()
+    proved(database, later.manager)
+    with Session(engine_now) as session:
+        session.get_one(later.Article, 1).tags = []
+        session.commit()
+        links = session.execute(text("SELECT tag_id, operation_type FROM label_version ORDER BY transaction_id"))
+        assert links.all() == [(1, 0), (1, 2)]
+    database.managers = {}
+    project.downgrade()
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
 def test_scripts_are_written_offline(project):
     project.declare(SHOP)
     project.write(UPGRADE, DOWNGRADE)

@@ -214,3 +214,21 @@ def left(engine: Engine) -> Any:
 @pytest.mark.parametrize("plan", PLANS, ids=["default", "everything", "schema"])
 def test_what_a_script_says_is_the_plan_again(plan, backend):
     assert plan_from(plan.name, **said_of(plan)) == plan
+
+
+@pytest.mark.skipif(not hasattr(TriggerPlan, "append_only"), reason="history that only grows is not built yet")
+def test_data_steps_of_a_history_that_only_grows_are_let_through(project, engine_now, database):
+    options = "{'native_versioning': True, 'append_only': True}"
+    project.declare(SHELF, options=options)
+    project.autogenerate()
+    project.upgrade()
+    write(engine_now, "INSERT INTO shelf VALUES (1, 'a')")
+    later = project.declare(SHELF_LATER, options=options)
+    script = project.autogenerate()
+    assert script.index("op.drop_version_triggers('shelf'") < script.index("fill_open_versions('shelf'")
+    project.upgrade()
+    project.check()
+    database.managers = {later.manager: None}
+    assert history(engine_now, "shelf_version", "id", "height") == [(0, 1, 3)]
+    with pytest.raises(Exception, match="append-only"):
+        write(engine_now, "UPDATE shelf_version SET height = 4")

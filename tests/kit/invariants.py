@@ -11,6 +11,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     and_,
+    case,
     exists,
     func,
     inspect,
@@ -89,8 +90,11 @@ def _broken(
                 yield from _operations_that_cannot_follow(connection, history)
                 yield from _live_rows_unlike_their_newest_version(connection, history)
                 yield from _gone_without_a_delete(connection, history)
+            yield from _flags_that_do_not_tell(connection, history)
+    yield from _names_that_do_not_tell(connection, manager, list(histories.values()))
     for transaction in dict.fromkeys(history.transaction for history in histories.values()):
         yield from _empty_transactions(connection, transaction, list(histories.values()), allowed_empty)
+        yield from _beside_no_transaction(connection, transaction)
 
 
 # -- what there is --------------------------------------------------------------------------------------------------
@@ -226,6 +230,60 @@ def _gone_without_a_delete(connection: Connection, history: History) -> Iterator
     yield from _offenders(connection, query, f"(3) {history.name}: gone, but the newest version is no DELETE")
 
 
+# -- what plugins keep ----------------------------------------------------------------------------------------------
+
+
+def _flags_that_do_not_tell(connection: Connection, history: History) -> Iterator[str]:
+    versions = history.versions
+    flagged = [name for name in history.shared if f"{name}_mod" in versions.c]
+    order: dict[str, Any] = {"partition_by": history.columns(versions), "order_by": versions.c[history.begins]}
+    before = {name: func.lag(versions.c[name]).over(**order).label(f"{name}_before") for name in flagged}
+    operation_before = func.lag(versions.c[history.operation]).over(**order).label("operation_before")
+    told = select(versions, operation_before, *before.values()).subquery()
+    new = or_(
+        told.c[history.operation] != ac.Operation.UPDATE,
+        told.c.operation_before.is_(None),
+        told.c.operation_before == ac.Operation.DELETE,
+    )
+    for name in flagged:
+        changed = or_(new, stored_differently(told.c[name], told.c[f"{name}_before"]))
+        wrong = case((changed, 1), else_=0) != case((told.c[f"{name}_mod"], 1), else_=0)
+        query = select(*history.columns(told), told.c[history.begins]).where(wrong)
+        yield from _offenders(connection, query, f"{history.name}: {name}_mod does not say what was changed")
+
+
+def _names_that_do_not_tell(
+    connection: Connection, manager: ac.VersioningManager, histories: list[History]
+) -> Iterator[str]:
+    models = {model.__name__: ac.transaction_class(model).__entity_names__ for model in manager.models}
+    for history in histories:
+        noted = models.get(history.name)
+        # Of a hierarchy's classes the tables alone do not tell.
+        if history.is_link or noted is None or len([h for h in histories if h.live is history.live]) > 1:
+            continue
+        points = history.versions.c[history.begins]
+        named = and_(noted.c.transaction_id == points, noted.c.entity_name == history.name)
+        query = select(points).where(~exists().where(named)).distinct()
+        yield from _offenders(connection, query, f"{history.name}: a transaction that changed it does not name it")
+        gone = ~exists().where(points == noted.c.transaction_id)
+        query = select(noted.c.transaction_id).where(noted.c.entity_name == history.name, gone)
+        yield from _offenders(connection, query, f"{history.name}: a transaction names it and did not change it")
+
+
+def _beside(connection: Connection, transaction: Table) -> list[Table]:
+    """List what points at transactions by our column's name: versions, links, names, meta, activities."""
+    here = set(inspect(connection).get_table_names(transaction.schema))
+    tables = [table for table in transaction.metadata.tables.values() if table is not transaction]
+    return [table for table in tables if table.name in here and "transaction_id" in table.c]
+
+
+def _beside_no_transaction(connection: Connection, transaction: Table) -> Iterator[str]:
+    for table in _beside(connection, transaction):
+        points = table.c.transaction_id
+        query = select(points).where(points.is_not(None), ~exists().where(transaction.c.id == points)).distinct()
+        yield from _offenders(connection, query, f"(1) {table.name}: transaction_id is no transaction")
+
+
 # -- 4. no transaction without contents -----------------------------------------------------------------------------
 
 
@@ -233,10 +291,9 @@ def _empty_transactions(
     connection: Connection, transaction: Table, histories: list[History], allowed_empty: frozenset[int]
 ) -> Iterator[str]:
     contents = {history.versions: history.versions.c[history.begins] for history in histories}
-    here = set(inspect(connection).get_table_names(transaction.schema))
     # Versions of links, activities, meta data: whatever else points at a transaction by our column's name.
-    for table in transaction.metadata.tables.values():
-        if table.name in here and "transaction_id" in table.c and table is not transaction:
+    for table in _beside(connection, transaction):
+        if "entity_name" not in table.c:
             contents.setdefault(table, table.c.transaction_id)
 
     def build() -> Select[Any]:

@@ -432,9 +432,6 @@ async def test_two_registries_on_two_databases_are_each_recorded_in_their_own(
             async with engine.begin() as connection:
                 await connection.run_sync(base.metadata.create_all)
         async with AsyncSession(binds={One: first, Two: second}) as session:
-            # The version classes are found by their own registry's engine only where they are bound too.
-            session.sync_session.bind_mapper(version_class(Article), first.sync_engine)
-            session.sync_session.bind_mapper(version_class(Tag), second.sync_engine)
             session.add_all([Article(), Tag()])
             await session.commit()
             session.add(Tag())

@@ -1,8 +1,9 @@
 """Relations to classes of a hierarchy are reverted class by class, each with the columns of its own tables."""
 
+import pytest
 from sqlalchemy import select
 
-from async_continuum import versions_of
+from async_continuum import RevertError, versions_of
 
 ANIMALS = {
     1: ("Animal", {}),
@@ -74,3 +75,34 @@ async def test_a_relation_to_a_hierarchy_is_taken_back_class_by_class(session, m
     now = await shown(session, m)
     assert {key: now[key] for key in (2, 3)} == {key: then[key] for key in (2, 3)}
     assert not await tag.plan_revert(session, relations=["cats", "cats.friend", "cats.keeper"])
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize(("then", "now"), [("Dog", "Cat"), ("Kitten", "Cat"), ("Animal", "Kitten")])
+async def test_a_key_that_another_class_of_the_hierarchy_holds_now_stops_a_revert(session, models, then, now, loaded):
+    m = models
+    session.add_all([m.Keeper(id=1), getattr(m, then)(id=7, name="then", keeper_id=1)])
+    await session.commit()
+    await session.delete(await session.get_one(m.Animal, 7))
+    await session.commit()
+    session.add(getattr(m, now)(id=7, name="now"))
+    await session.commit()
+    there = await shown(session, m)
+    session.expunge_all()
+    keeper, animal = (await versions_of(session, m.Keeper, 1))[0], (await versions_of(session, getattr(m, then), 7))[0]
+    if loaded:
+        kept = await session.get_one(m.Animal, 7)
+    for version, relations in ((animal, []), (keeper, ["animals"])):
+        with pytest.raises(RevertError) as refused:
+            await version.revert(session, relations=relations)
+        assert refused.value.version is version
+        if loaded:
+            assert f"{now} 7" in str(refused.value)
+            assert kept in session
+            with pytest.raises(RevertError):
+                await version.plan_revert(session, relations=relations)
+        assert not session.new
+        assert not session.dirty
+        await session.commit()
+        assert await shown(session, m) == there
+        assert len(await versions_of(session, m.Animal, 7)) == 3

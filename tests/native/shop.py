@@ -53,6 +53,15 @@ class Place(Versioned, Base):
     guest: Mapped[str | None] = mapped_column("tx", String(50))
 
 
+class Ledger(Versioned, Base):
+    """A history that nobody changes."""
+
+    __tablename__ = "ledger"
+    __versioned__ = {"append_only": True}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    amount: Mapped[int]
+
+
 class Order(Versioned, Base):
     """Recorded by the sessions that change it."""
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
 from tests.kit.history import told
-from tests.native.shop import Item, Place, Tag
+from tests.native.shop import Item, Ledger, Place, Tag
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -228,6 +228,49 @@ async def test_a_hostile_search_path_and_a_role_without_rights_on_history(
 
     assert await told(sessions, Item, 1, "name") == [(INS, "a"), (UPD, "c"), (DEL, "c")]
     assert await told(sessions, Item, 2, "name") == [(INS, "b"), (UPD, "c"), (DEL, "c")]
+
+
+async def test_a_history_that_only_grows(sessions: Sessions, engine: AsyncEngine) -> None:
+    """Closing, settling, giving way and rolling back are recording; anything else is refused, its owner included."""
+    connection, younger = await raw(engine), await raw(engine)
+    await connection.execute("INSERT INTO ledger VALUES (1, 10), (2, 20)")
+    async with connection.transaction():
+        await connection.execute("UPDATE ledger SET amount = 11 WHERE id = 1")
+        await younger.execute("UPDATE ledger SET amount = 21 WHERE id = 2")
+        await connection.execute("UPDATE ledger SET amount = 22 WHERE id = 2")
+    async with connection.transaction():
+        await connection.execute("UPDATE ledger SET amount = 12 WHERE id = 1")
+        await connection.execute("SAVEPOINT s; UPDATE ledger SET amount = 13; ROLLBACK TO s")
+        await connection.execute("UPDATE ledger SET amount = 11 WHERE id = 1")
+        await connection.execute("INSERT INTO ledger VALUES (3, 30)")
+        await connection.execute("DELETE FROM ledger WHERE id = 3")
+    for statement in (
+        "DELETE FROM ledger_version",
+        "UPDATE ledger_version SET amount = 0",
+        "UPDATE ledger_version SET end_transaction_id = NULL WHERE end_transaction_id IS NOT NULL",
+        "UPDATE ledger_version SET end_transaction_id = 1, amount = 0 WHERE end_transaction_id IS NULL",
+        "TRUNCATE ledger_version",
+    ):
+        with pytest.raises(Exception, match="the history of ledger is append-only"):
+            await connection.execute(statement)
+    with pytest.raises(Exception, match="cannot be switched off"):
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('async_continuum.disabled', '*', true)")
+            await connection.execute("DELETE FROM ledger")
+    await connection.close()
+    await younger.close()
+
+    assert await told(sessions, Ledger, 1, "amount") == [(INS, 10), (UPD, 11)]
+    assert await told(sessions, Ledger, 2, "amount") == [(INS, 20), (UPD, 21), (UPD, 22)]
+    assert await told(sessions, Ledger, 3) == []
+
+
+async def test_everything_is_truncated_at_once(sessions: Sessions, engine: AsyncEngine) -> None:
+    connection = await raw(engine)
+    await connection.execute("INSERT INTO item VALUES (1, 'a', 0)")
+    await connection.execute("TRUNCATE item, item_version, item_tag, item_tag_version, transaction")
+    assert await connection.fetchval("SELECT count(*) FROM transaction") == 0
+    await connection.close()
 
 
 async def test_a_write_whose_history_cannot_be_written_fails(sessions: Sessions) -> None:

@@ -13,14 +13,14 @@ import pytest
 from tests.kit import backends, mode
 
 ROOT = Path(__file__).parent.parent.parent
-CHOSEN = ["tests/record/test_net_effect.py", "tests/cascades/test_deletes.py", "tests/links/test_orm_links.py"]
-# Of the ways in which steps of a transaction are separated, the two that ask most of triggers.
-WAYS = "not (nothing or a_savepoint_that_is_released or a_savepoint_that_stays_open)"
+CHOSEN = ["tests/record/test_net_effect.py", "tests/cascades/test_deletes.py"]
+# Of the ways in which steps of a transaction are separated, the one that asks most of triggers; of the strategies one.
+WAYS = "not (nothing or a_flush or a_savepoint_that_is_released or a_savepoint_that_stays_open or subquery)"
 
 
 @pytest.mark.skipif(bool(backends.BACKENDS["postgresql"].missing), reason="needs PostgreSQL")
 @pytest.mark.skipif(mode.is_native(), reason="is what it runs")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_triggers_keep_what_is_promised_of_sessions() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", WAYS, *CHOSEN]
     environment = {**os.environ, mode.NATIVE: "1"}

@@ -107,7 +107,7 @@ async def test_every_relation_of_the_models_is_tried(models):
     for model in models.versioned:
         mapper = inspect(model)
         assert {*mapper.relationships.keys()} <= set(RELATIONS[model.__name__]), model
-        assert {*mapper.relationships.keys()} | {"version_parent", "transaction"} == {
+        assert {*mapper.relationships.keys()} | {"version_parent", "transaction", "end_transaction"} == {
             *inspect(version_class(model)).relationships.keys()
         }
 

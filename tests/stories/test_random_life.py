@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from sqlalchemy import String, delete, inspect, select
+from sqlalchemy import String, delete, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import async_continuum as ac
-from async_continuum import Operation, Versioned, VersioningManager, make_versioned
+from async_continuum import Discrepancy, Operation, Versioned, VersioningManager, make_versioned, versioning_disabled
 from tests.kit import mode
 from tests.kit.invariants import assert_invariants
 from tests.kit.places import Places
@@ -49,7 +50,9 @@ KEYS: list[Key] = [(model, number) for model in (Thing, Slim) for number in (1, 
 Transaction = ac.transaction_class(Thing)
 
 keys = st.sampled_from(KEYS)
-rows = st.tuples(st.sampled_from([None, "a", "A"]), st.integers(0, 1))
+names = st.sampled_from([None, "a", "A"])
+rows = st.tuples(names, st.integers(0, 1))
+models = st.sampled_from([Thing, Slim])
 
 
 class Life(RuleBasedStateMachine):
@@ -129,6 +132,73 @@ class Life(RuleBasedStateMachine):
             self.objects[to] = self.objects.pop(key)
             self.now[to] = self.now.pop(key)
             self.vacated.add(key)
+
+    # -- what statements do
+
+    @rule(key=keys, row=rows)
+    def insert_by_a_statement(self, key: Key, row: Row) -> None:
+        self.flush()
+        if key not in self.now:
+            self._execute(insert(key[0]).values(id=key[1], name=row[0], size=row[1]))
+            self.now[key] = row
+            self._flushed()
+
+    @rule(model=models, size=st.integers(0, 1), name=names)
+    def update_by_a_statement(self, model: Any, size: int, name: str | None) -> None:
+        self.flush()
+        self._execute(update(model).where(model.size == size).values(name=name, size=1 - model.size))
+        for key, row in self.now.items():
+            if key[0] is model and row[1] == size:
+                self.now[key] = (name, 1 - size)
+        self._flushed()
+
+    @rule(model=models, size=st.integers(0, 1))
+    def delete_by_a_statement(self, model: Any, size: int) -> None:
+        self.flush()
+        self._execute(delete(model).where(model.size == size))
+        self.now = {key: row for key, row in self.now.items() if key[0] is not model or row[1] != size}
+        self._flushed()
+
+    @rule(model=models)
+    def rotate_keys_by_a_statement(self, model: Any) -> None:
+        self.flush()
+        # Through keys that nobody has: a database may check each row as it comes.
+        self._execute(update(model).values(id=model.id + 10))
+        self._execute(update(model).values(id=(model.id - 10) % 3 + 1))
+        self.now = {(key[0], key[1] % 3 + 1) if key[0] is model else key: row for key, row in self.now.items()}
+        self._flushed()
+
+    @precondition(lambda self: not self.savepoints)
+    @rule(key=keys, row=st.none() | rows)
+    def write_past_history_and_repair_it(self, key: Key, row: Row | None) -> None:
+        self.commit()
+        self._execute(delete(key[0]).where(key[0].id == key[1]), recorded=False)  # type: ignore[attr-defined]
+        if row is not None:
+            self._execute(insert(key[0]).values(id=key[1], name=row[0], size=row[1]), recorded=False)
+        before = self.now.pop(key, None)
+        if row is not None:
+            self.now[key] = row
+        found = self.run(ac.verify(self.session, Thing, Slim))
+        assert found == _discrepancies(key, before, row)
+        assert self.run(ac.backfill(self.session, Thing, Slim, batch=2, repair=True)) == len(found)
+        self.commit()
+
+    @precondition(lambda self: not self.savepoints)
+    @rule()
+    def vacuum(self) -> None:
+        self.commit()
+        assert self.run(ac.vacuum(self.session, Thing, Slim)) == 0
+        self.commit()
+
+    def _execute(self, statement: Any, *, recorded: bool = True) -> None:
+        async def execute() -> None:
+            # Here, because a runner has a context of its own.
+            with nullcontext() if recorded else versioning_disabled():
+                await self.session.execute(statement, execution_options={"synchronize_session": False})
+
+        self.run(execute())
+        self.session.expunge_all()
+        self.objects.clear()
 
     def _remove(self, key: Key) -> None:
         gone = self._object(key)
@@ -216,6 +286,7 @@ class Life(RuleBasedStateMachine):
 
     async def _check(self, *, every_moment: bool) -> None:
         async with AsyncSession(self.engine) as session:
+            assert await ac.verify(session, Thing, Slim) == []
             transactions = list(await session.scalars(select(Transaction.id).order_by(Transaction.id)))
             assert len(transactions) == len(self.committed) - 1
             moments = list(zip(transactions, self.committed[1:], strict=True))
@@ -254,6 +325,17 @@ def _net(before: Row | None, after: Row | None, stored: Row) -> tuple[Operation,
     if after is None:
         return Operation.DELETE, stored
     return (Operation.INSERT if before is None else Operation.UPDATE), after
+
+
+def _discrepancies(key: Key, before: Row | None, after: Row | None) -> list[Discrepancy]:
+    if before == after:
+        return []
+    if before is None:
+        return [Discrepancy(key[0], (key[1],), "missing")]
+    if after is None:
+        return [Discrepancy(key[0], (key[1],), "orphaned")]
+    columns = tuple(name for name, a, b in zip(("name", "size"), before, after, strict=True) if a != b)
+    return [Discrepancy(key[0], (key[1],), "changed", columns)]
 
 
 def _changes(key: Key, before: Row | None, after: Row | None) -> dict[str, Any]:

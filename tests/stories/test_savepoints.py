@@ -248,6 +248,7 @@ async def count(session: AsyncSession, model: Any) -> int:
     return (await session.scalars(select(func.count()).select_from(model))).one()
 
 
+@pytest.mark.sessions_record("triggers sign the database's transaction, not each session that joins it")
 async def test_a_session_joined_to_an_outer_transaction(outer: AsyncConnection) -> None:
     async with AsyncSession(outer, join_transaction_mode="create_savepoint") as session:
         session.add(Article(id=1, name="one"))
@@ -274,6 +275,7 @@ async def test_a_session_joined_to_an_outer_transaction(outer: AsyncConnection) 
         assert await count(session, ac.transaction_class(Article)) == 3
 
 
+@pytest.mark.sessions_record("triggers sign the database's transaction, not each session that joins it")
 @pytest.mark.parametrize("mode", ["conditional_savepoint", "rollback_only", "control_fully", "create_savepoint"])
 async def test_every_way_to_join_an_outer_transaction(sessions: Sessions, engine: AsyncEngine, mode: Any) -> None:
     async with engine.connect() as connection, connection.begin():

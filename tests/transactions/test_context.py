@@ -322,3 +322,75 @@ class TestDisabled:
         await write(session, setting(article, content="c"))
         versions = await article.awaitable_versions()
         assert [(v.name, v.content) for v in versions] == [("a", None), ("b", "c")]
+
+
+class TestCoroutines:
+    async def test_a_coroutine_function_is_awaited_when_the_block_begins(self, signed):
+        calls = []
+
+        async def user():
+            await asyncio.sleep(0)
+            calls.append(1)
+            return 5
+
+        async with versioning_context(user=user, remote_addr="10.0.0.7"):
+            assert calls == [1]
+            assert await signed() == (5, "10.0.0.7")
+            assert await signed() == (5, "10.0.0.7")
+        assert await signed() == (None, None)
+        assert calls == [1]
+
+        @versioning_context(user=user)
+        async def decorated():
+            return await signed()
+
+        assert await decorated() == (5, None)
+        assert calls == [1, 1]
+
+    async def test_what_cannot_be_awaited_is_refused_and_nothing_is_lost(self, session, models):
+        async def user():
+            return 5
+
+        with pytest.raises(TypeError, match=r"user_id.*async with"), versioning_context(user=user):
+            pass
+        with pytest.raises(TypeError, match=r"user_id.*await them"):
+            set_context(session, user=user)
+        with pytest.raises(TypeError, match="async with"):
+            versioning_context(user=user)(lambda: None)()
+        session.add(models.Article(id=1, name="x"))
+        with pytest.raises(TypeError, match="async def"), versioning_context(user=lambda: user()):
+            await session.commit()
+        await session.rollback()
+        assert await session.get(models.Article, 1) is None
+
+    async def test_generators_are_not_decorated(self):
+        def dependency():
+            yield
+
+        async def asynchronous():
+            yield
+
+        for function in (dependency, asynchronous):
+            with pytest.raises(TypeError, match="generator"):
+                versioning_context(user=5)(function)
+
+
+async def test_threads_and_run_sync_inherit_the_context(session, models):
+    def seen(sync=None):
+        return dict(context_of(session.sync_session).columns)
+
+    with versioning_context(user=5):
+        assert await asyncio.to_thread(seen) == {"user_id": 5}
+        assert await session.run_sync(seen) == {"user_id": 5}
+        assert await asyncio.create_task(asyncio.to_thread(seen)) == {"user_id": 5}
+    assert await asyncio.to_thread(seen) == {}
+
+
+async def test_statements_are_signed_as_objects_are(session, models):
+    from sqlalchemy import insert
+
+    with versioning_context(user=5):
+        await session.execute(insert(models.Article), [{"id": 1, "name": "x"}])
+        await session.commit()
+    (version,) = await ac.versions_of(session, models.Article, 1)
+    assert (await version.awaitable_attrs.transaction).user_id == 5

@@ -18,6 +18,7 @@ from async_continuum import (
     VersionQuery,
     alive_at,
     as_of,
+    changed_entities,
     changes_between,
     changesets,
     count_versions,
@@ -33,8 +34,14 @@ from async_continuum import (
     versioning_disabled,
     versions_of,
 )
+from async_continuum.plugins import ActivityBase, ActivityPlugin, NullDeletePlugin, Related
 
-manager = make_versioned(user_cls=None, options={"strategy": "validity", "table_name": "%s_history"})
+activities = ActivityPlugin()
+manager = make_versioned(
+    user_cls=None,
+    plugins=[activities, NullDeletePlugin()],
+    options={"strategy": "validity", "table_name": "%s_history"},
+)
 assert_type(manager, VersioningManager)
 
 
@@ -203,3 +210,23 @@ async def use_utilities(article: Article) -> None:
     assert_type(is_versioned(Article), bool)
     assert_type(is_modified(article), bool)
     assert_type(await count_versions(article), int)
+
+
+async def use_plugins(session: AsyncSession, article: Article) -> None:
+    Activity = activities.activity_cls
+    assert_type(Activity, type[ActivityBase])
+    session.add(Activity(verb="publish", object=article, data={"via": "api"}))
+    page = (await session.scalars(select(Activity).where(Activity.concerns(article)).order_by(Activity.id))).all()
+    assert_type(await activities.resolve(session, page), list[Related])
+    transactions = (await session.scalars(select(Transaction).where(Transaction.touched(Article)))).all()
+    for versions in (await changed_entities(session, transactions)).values():
+        print(len(versions))
+
+
+async def current_user() -> int:
+    return 5
+
+
+async def say_who_later(session: AsyncSession) -> None:
+    async with versioning_context(user=current_user):
+        await session.commit()

@@ -10,7 +10,7 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Column
 
 from async_continuum.ext.alembic.tables import Tables
-from async_continuum.ext.alembic.triggers import install, plan_from
+from async_continuum.ext.alembic.triggers import install, loosen, plan_from
 from async_continuum.native import TriggerPlan
 
 
@@ -113,6 +113,7 @@ class AddVersionedColumnOp(MigrateOperation):
 def _add(operations: Operations, operation: AddVersionedColumnOp) -> None:
     tables, given = operation.tables, operation.column
     kept: Column[Any] = Column(given.name, given.type, nullable=True, comment=given.comment)
+    loosen(operations, operation.triggers)
     operations.add_column(tables.live, given, schema=tables.schema)
     if operation.was_kept:
         operations.execute(tables.restore(given.name))

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, text
 
 from async_continuum.build import TableHistory
 from async_continuum.ext.alembic.known import Place, dialect_of, metadata_of, place_of, table_of, transactions_of
+from async_continuum.ext.alembic.past import FillOp
 from async_continuum.ext.alembic.triggers import (
     CreateVersionTriggersOp,
     DropVersionTriggersOp,
     SyncVersionTriggersOp,
     plan_from,
+    refuses_data_steps,
 )
 from async_continuum.manager import all_managers
 from async_continuum.native import TriggerPlan, installed
@@ -41,21 +43,29 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
         return
     there = {place_of(context, schema, name): made for (schema, name), made in installed(connection).items()}
     plans = dict(_plans(context))
+    filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp)}
+    first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
     for place, (history, plan) in plans.items():
         included = context.run_object_filters(history.table, plan.name, "table", False, None)
-        if not included or not history.settings.native_versioning or there.get(place) == plan.fingerprint:
+        if not included or not history.settings.native_versioning:
             continue
         before = _as_it_is(context, plan)
-        if place in there:
+        versions = place_of(context, plan.versions_schema, plan.versions)
+        if place in there and versions in filled and refuses_data_steps(plan):
+            first.append(DropVersionTriggersOp(before))
+            last.append(CreateVersionTriggersOp(plan))
+        elif there.get(place) == plan.fingerprint:
+            continue
+        elif place in there:
             last.append(SyncVersionTriggersOp(plan, before))
         else:
             last.append(CreateVersionTriggersOp(plan))
-    first = [
+    first += (
         DropVersionTriggersOp(_installed_plan(context, connection, place, plans))
         for place in there
         if _is_left_over(context, place, plans, upgrade_ops)
-    ]
+    )
     upgrade_ops.ops[:] = [*first, *upgrade_ops.ops, *last]
 
 

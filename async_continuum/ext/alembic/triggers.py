@@ -46,6 +46,17 @@ def uninstall(operations: Operations, plan: TriggerPlan | None) -> None:
             operations.execute(TriggerDDL(statement))
 
 
+def refuses_data_steps(plan: TriggerPlan | None) -> bool:
+    """Say whether triggers keep a migration from filling versions: those of a history that only grows."""
+    return bool(getattr(plan, "append_only", False))
+
+
+def loosen(operations: Operations, plan: TriggerPlan | None) -> None:
+    """Take triggers away that would refuse what follows; `install` brings them back."""
+    if refuses_data_steps(plan):
+        uninstall(operations, plan)
+
+
 def _has_triggers(operations: Operations) -> bool:
     # On other databases the sessions record, under native versioning too: there is nothing to create.
     return operations.get_context().dialect.name == "postgresql"
