@@ -12,7 +12,7 @@ from async_continuum.dialects import AnyKeys, keys_for
 from async_continuum.manager.binding import Homes
 from async_continuum.native import TriggerPlan, plan_of
 from async_continuum.plugins import Plugins
-from async_continuum.record import Key
+from async_continuum.record import FlushChanges, Key
 
 Kept = Blueprint | LinkBlueprint
 
@@ -20,12 +20,14 @@ Kept = Blueprint | LinkBlueprint
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("__weakref__", "_cascades", "_homes", "_kept", "_native", "links", "models", "plugins")
+    __slots__ = ("__weakref__", "_cascades", "_homes", "_kept", "_native", "links", "models", "plugins", "waiting")
 
     def __init__(self) -> None:
         self.plugins = Plugins(())
         self.models: list[type] = []
         self.links: dict[Table, LinkBlueprint] = {}
+        self.waiting: set[FlushChanges] = set()
+        """The flushes in which rows are about to go, so that the next statement matters."""
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
         self._kept: dict[Table, tuple[Kept, TableHistory]] | None = None
         self._native: dict[Any, list[TableHistory]] | None = None

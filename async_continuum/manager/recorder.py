@@ -60,7 +60,7 @@ class Recorder:
 
     def __init__(self, session: Session, coverage: Coverage) -> None:
         self.session = session
-        self.changes = FlushChanges()
+        self.changes = FlushChanges(coverage.waiting)
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
         self.announcement = Announcement(coverage, self._context, self._asked)
@@ -118,16 +118,18 @@ class Recorder:
         self._seen = {}
 
     def _record_all(self, written: Iterable[TableChanges]) -> None:
-        arrived: dict[TableHistory, AnyKeys] = {}
+        moved, arrived = self.changes.take_moved(), dict[TableHistory, AnyKeys]()
         for changes in written:
             if changes.live or changes.gone:
                 self._record(changes)
+            if not moved:
+                continue
             fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
             before = arrived.get(changes.history, ())
             if not isinstance(before, MarkedKeys) and not isinstance(fresh, MarkedKeys):
                 fresh = (*before, *fresh)
             arrived[changes.history] = fresh
-        for connection, cascade in self.changes.take_moved():
+        for connection, cascade in moved:
             parent, child = cascade.parent.leader or cascade.parent, cascade.child.history
             keys = children(connection, cascade, arrived.get(parent, ()), lock=False)
             arrived[child] = keys
@@ -274,7 +276,8 @@ class Recorder:
         return {cls: signature.values for cls, signature in self.signatures.items()}
 
     def _context(self) -> Context:
-        return under(context_of(self.session), self._coverage.plugins.contexts(self.session))
+        own, plugins = context_of(self.session), self._coverage.plugins
+        return under(own, plugins.contexts(self.session)) if plugins.plugins else own
 
     def _values(self, place: Place) -> Mapping[str, Any]:
         transaction_class = place[1]
@@ -283,8 +286,10 @@ class Recorder:
         return values if signature is None else {**values, **signature.values}
 
     def _rows(self, place: Place) -> list[Rows]:
-        plugins = self._coverage.plugins
-        meta = meta_values(self._context(), stored=plugins.stores_meta)
+        plugins, context = self._coverage.plugins, self._context()
+        if not plugins.plugins and not context.meta:
+            return []
+        meta = meta_values(context, stored=plugins.stores_meta)
         return plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
 
 

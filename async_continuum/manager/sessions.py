@@ -29,7 +29,7 @@ class Sessions:
 
     def recorder(self, session: Session) -> Recorder | None:
         """Give the recorder of a session, a new one if need be; None for a session that is not recorded."""
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is None and self._covers(session):
             recorder = session.info[self._owner] = Recorder(session, self._coverage)
         return recorder
@@ -57,23 +57,19 @@ class Sessions:
     def _is_flushing(self, session: Session) -> bool:
         return self._flushing in session.info
 
-    def _found(self, session: Session) -> Recorder | None:
-        recorder: Recorder | None = session.info.get(self._owner)
-        return recorder
-
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         self._coverage.homes.route(state)
 
     def _before_flush(self, session: Session, _: object, __: object) -> None:
         self._coverage.homes.bind(session)
         session.info[self._flushing] = True
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:
             recorder.before_flush()
 
     def _after_flush(self, session: Session, _: object) -> None:
         session.info.pop(self._flushing, None)
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:
             recorder.record_flush()
         if self._coverage.plugins.sees_flushes:
@@ -82,7 +78,7 @@ class Sessions:
                 recorder.show_flush()
 
     def _after_flush_postexec(self, session: Session, _: object) -> None:
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:
             recorder.flushed()
 
@@ -91,7 +87,7 @@ class Sessions:
             return
         # The commit flushes only after this event; what it would write belongs to the transaction as well.
         session.flush()
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:
             recorder.finish()
 
@@ -103,19 +99,21 @@ class Sessions:
     def _after_rollback(self, session: Session) -> None:
         session.info.pop(self._flushing, None)
         # The outermost transaction ends before its after_soft_rollback, and then the recorder is gone.
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None and session.get_nested_transaction() is None:
             recorder.rolled_back(None)
 
     def _after_soft_rollback(self, session: Session, transaction: SessionTransaction) -> None:
         session.info.pop(self._flushing, None)
-        recorder = self._found(session)
+        recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:
             recorder.rolled_back(transaction)
 
     def _after_transaction_create(self, session: Session, transaction: SessionTransaction) -> None:
-        recorder = self._found(session)
-        if recorder is not None and transaction.nested:
+        if not transaction.nested:
+            return
+        recorder: Recorder | None = session.info.get(self._owner)
+        if recorder is not None:
             recorder.ledgers.savepoint(transaction)
 
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:

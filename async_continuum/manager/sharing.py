@@ -27,7 +27,7 @@ class Sharing:
 
     def is_at(self, place: Place) -> bool:
         """Say whether triggers sign with the same transaction table at this place."""
-        return self._coverage.has_triggers(place[0]) and place[1] in self._coverage.native
+        return place[1] in self._coverage.native and self._coverage.has_triggers(place[0])
 
     def take(self, place: Place, ledger: Ledger) -> Ledger:
         """Give the ledger the id that triggers use, a new one where there is none yet; what it wrote follows."""

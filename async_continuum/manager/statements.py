@@ -36,6 +36,8 @@ Parameters = Sequence[Mapping[str, Any]]
 def changed_table(statement: Any) -> Table | None:
     """Give the table that a statement changes, also where it calls it by another name."""
     target = statement.table
+    if type(target) is Table:
+        return target
     while not isinstance(target, Table) and hasattr(target, "element"):
         target = target.element
     return target if isinstance(target, Table) else None

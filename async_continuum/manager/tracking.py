@@ -60,7 +60,7 @@ class Tracker:
         """Note a row that is about to be deleted."""
         changes = self._open.get(connection) or self._begin(connection, state)
         if changes is not None and state.key is not None:
-            changes.doomed.append(state.key[1])
+            changes.dooms(state.key[1])
         return EXT_CONTINUE
 
     def _begin(self, connection: Connection, state: InstanceState[Any]) -> ModelChanges | None:

@@ -20,6 +20,7 @@ from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import changed_table, changes_within, will_tell_keys
 from async_continuum.native import records
 from async_continuum.record import is_disabled
+from async_continuum.write import OWN
 
 _OPTION = "async_continuum"
 """Under this a statement carries what was prepared for it to where its result is seen."""
@@ -75,11 +76,15 @@ class Watch:
     def _before_execute(
         self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
-        if isinstance(statement, UpdateBase):
-            session = self._session_of(connection)
-            if session is not None:
-                parameters = many or ([one] if one else [])
-                statement = self._before(session, connection, statement, parameters, options)
+        if isinstance(statement, UpdateBase) and OWN not in options:
+            kept = self._kept(statement, connection)
+            # Most of what is executed changes nothing of which history is kept.
+            if kept is not None or self._coverage.waiting:
+                session = self._session_of(connection)
+                if session is not None:
+                    statement = self._before(
+                        session, connection, statement, kept, many or ([one] if one else []), options
+                    )
         return statement, many, one
 
     def _before(
@@ -87,20 +92,22 @@ class Watch:
         session: Session,
         connection: Connection,
         statement: Any,
+        kept: tuple[Any, Any] | None,
         parameters: Sequence[Mapping[str, Any]],
         options: Mapping[str, Any],
     ) -> Any:
         flushing = self._is_flushing(session)
-        if flushing and isinstance(statement, (Delete, Update)):
+        if flushing and self._coverage.waiting and isinstance(statement, (Delete, Update)):
             recorder = self._recorder(session)
             if recorder is not None and recorder.changes.has_doomed():
                 recorder.record_doomed(connection)
-        kept = self._kept(statement, connection)
-        if kept is None or _OPTION in statement.get_execution_options():
+        if kept is None:
             return statement
         link = isinstance(kept[0], LinkBlueprint)
         # What the flush sends for its objects, which their mappers tell of, is compiled into a cache of the mapper.
-        if (flushing and not link and "compiled_cache" in options) or is_disabled(None if link else kept[0].model):
+        if flushing and not link and "compiled_cache" in options:
+            return statement
+        if _OPTION in statement.get_execution_options() or is_disabled(None if link else kept[0].model):
             return statement
         recorder = self._recorder(session)
         if recorder is None:
@@ -130,17 +137,19 @@ class Watch:
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, many: bool
     ) -> tuple[str, Any]:
-        if self._coverage.has_triggers(connection) and may_write(text, context):
+        if self._coverage.native and self._coverage.has_triggers(connection) and may_write(text, context):
             session = self._session_of(connection)
             recorder = None if session is None else self._recorder(session)
             if recorder is not None:
                 recorder.announcement.before_write(connection)
-        if context is not None and (context.isinsert or context.isupdate):
+        # DDL has none.
+        if context is None or OWN in context.execution_options:
+            return text, parameters
+        if context.isinsert or context.isupdate:
             pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
             if pending is not None and pending.owner is self:
                 text = pending.rewritten(text, context)
-        # DDL has none; most statements neither.
-        if context is not None and getattr(context.compiled, "ctes", None):
+        if getattr(context.compiled, "ctes", None):
             self._before_inside(connection, context)
         return text, parameters
 
@@ -163,15 +172,17 @@ class Watch:
     def _kept(self, statement: Any, connection: Connection) -> tuple[Any, Any] | None:
         table = changed_table(statement) if isinstance(statement, UpdateBase) else None
         kept = None if table is None else self._coverage.kept(table)
+        if kept is None:
+            return None
         # What triggers record is theirs.
-        return None if kept is None or records(kept[1], connection) else kept
+        return None if kept[1].settings.native_versioning and records(kept[1], connection) else kept
 
     def _after_execute(
         self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any], result: Any
     ) -> None:
         for inside in self._inside.pop(result.context, ()) if self._inside else ():
             inside.record(None)
-        if not isinstance(statement, UpdateBase):
+        if not isinstance(statement, UpdateBase) or OWN in options:
             return
         pending: Pending | None = statement.get_execution_options().get(_OPTION)
         if pending is not None and pending.owner is self:

@@ -39,6 +39,7 @@ class TableChanges:
 class ModelChanges:
     """What the running flush has done to one model on one connection. Lives until the flush ends."""
 
+    flush: FlushChanges
     inserted: list[InstanceState[Any]] = field(default_factory=list)
     updated: list[InstanceState[Any]] = field(default_factory=list)
     doomed: list[Key] = field(default_factory=list)
@@ -47,6 +48,12 @@ class ModelChanges:
     linked: list[Key] = field(default_factory=list)
     touched: list[Key] = field(default_factory=list)
     uncertain: bool = False
+
+    def dooms(self, key: Key) -> None:
+        """Note a row that the next statement on its table deletes."""
+        if not self.doomed:
+            self.flush.wait()
+        self.doomed.append(key)
 
     def going(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """Note rows as gone, and give those that were not noted before: the database may be ahead of the ORM."""
@@ -58,9 +65,11 @@ class ModelChanges:
 class FlushChanges:
     """What the running flush of one session has changed so far. Emptied by the end of the flush, however it ends."""
 
-    __slots__ = ("_gone", "_models", "_moved", "_opened")
+    __slots__ = ("_gone", "_models", "_moved", "_opened", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: set[FlushChanges]) -> None:
+        """Begin with nothing; ``waiting`` are the flushes of all sessions in which rows are about to go."""
+        self._waiting = waiting
         self._opened: list[tuple[dict[Connection, ModelChanges], Connection]] = []
         self._moved: list[tuple[Connection, Cascade]] = []
         self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], ModelChanges] = {}
@@ -83,15 +92,20 @@ class FlushChanges:
 
     def will_go(self, connection: Connection, blueprint: Blueprint | LinkBlueprint, key: Key) -> bool:
         """Note a row that the next statement on its table deletes; says whether it is the first to wait."""
-        doomed = self._of(connection, blueprint).doomed
-        doomed.append(key)
-        return len(doomed) == 1
+        model = self._of(connection, blueprint)
+        model.dooms(key)
+        return len(model.doomed) == 1
 
     def will_move(self, connection: Connection, blueprint: Blueprint | LinkBlueprint, key: Key) -> bool:
         """Note a row that the next statement on its table moves to another key."""
         moving = self._of(connection, blueprint).moving
         moving.append(key)
+        self.wait()
         return len(moving) == 1
+
+    def wait(self) -> None:
+        """Have the next statement on this flush's connection looked at."""
+        self._waiting.add(self)
 
     def take_doomed(self, connection: Connection) -> Iterator[TableChanges]:
         """Give the rows that are about to go, each once: they must be taken while they are there."""
@@ -108,6 +122,8 @@ class FlushChanges:
                 going = self._taken(connection, blueprint, keys)
                 if going:
                     yield _changes(connection, blueprint, gone=going, moved=moved)
+        if not self.has_doomed():
+            self._waiting.discard(self)
 
     def cascaded(
         self, connection: Connection, cascade: Cascade, keys: Iterable[Key], *, moved: bool
@@ -181,6 +197,7 @@ class FlushChanges:
     def _forget(self) -> None:
         self._models = {}
         self._gone = {}
+        self._waiting.discard(self)
         while self._opened:
             opened, connection = self._opened.pop()
             opened.pop(connection, None)
@@ -189,7 +206,7 @@ class FlushChanges:
         place = (connection, blueprint)
         model = self._models.get(place)
         if model is None:
-            model = self._models[place] = ModelChanges()
+            model = self._models[place] = ModelChanges(self)
         return model
 
 

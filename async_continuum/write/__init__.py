@@ -1,6 +1,7 @@
 """Written: changes -> a handful of set-based statements, run inside the flush."""
 
 from async_continuum.write.beside import Rows, Writing, companions, drop_orphans, kept_by
+from async_continuum.write.compiled import OWN
 from async_continuum.write.copying import Copying
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import Pieces
@@ -8,6 +9,7 @@ from async_continuum.write.transactions import drop_if_empty, logger, move_versi
 from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
+    "OWN",
     "Copying",
     "Ledger",
     "Ledgers",

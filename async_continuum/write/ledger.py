@@ -25,14 +25,17 @@ class Ledger:
     certain: bool = False
     """Whether a version was written that nothing has taken away since: then the transaction row must stay."""
 
-    def wrote(self, history: TableHistory, *, rows: int) -> Ledger:
-        """Count versions written for a table."""
-        return replace(self, tables=self.tables | {history}, certain=self.certain or rows > 0)
+    def wrote(self, history: TableHistory, *, rows: int, transaction_id: int | None = None) -> Ledger:
+        """Count versions written for a table, under this id or the one that is known."""
+        signed = self.transaction_id if transaction_id is None else transaction_id
+        return Ledger(signed, self.tables | {history}, self.noted, self.certain or rows > 0)
 
     def took_away(self, rows: int) -> Ledger:
         """Count versions taken away again: perhaps none is left."""
         return replace(self, certain=self.certain and rows == 0)
 
+
+_BLANK = Ledger()
 
 Place = tuple[Connection, Any]
 """A connection and the transaction class whose rows sign what is written on it."""
@@ -45,14 +48,15 @@ class Ledgers:
 
     def __init__(self) -> None:
         self._ledgers: dict[Place, Ledger] = {}
-        self._savepoints: WeakKeyDictionary[SessionTransaction, dict[Place, Ledger]] = WeakKeyDictionary()
+        # Made for the first savepoint: most transactions have none.
+        self._savepoints: WeakKeyDictionary[SessionTransaction, dict[Place, Ledger]] | None = None
 
     def __iter__(self) -> Iterator[tuple[Place, Ledger]]:
         return iter(list(self._ledgers.items()))
 
     def at(self, place: Place) -> Ledger:
         """Give what was written at a place so far."""
-        return self._ledgers.get(place, Ledger())
+        return self._ledgers.get(place, _BLANK)
 
     def put(self, place: Place, ledger: Ledger) -> None:
         """Replace what was written at a place."""
@@ -60,11 +64,13 @@ class Ledgers:
 
     def savepoint(self, transaction: SessionTransaction) -> None:
         """Remember the ledgers as they are when a savepoint begins."""
+        if self._savepoints is None:
+            self._savepoints = WeakKeyDictionary()
         self._savepoints[transaction] = dict(self._ledgers)
 
     def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Restore the ledgers of the innermost savepoint around ``transaction``; of none, start anew."""
-        while transaction is not None:
+        while transaction is not None and self._savepoints is not None:
             if transaction in self._savepoints:
                 self._ledgers = dict(self._savepoints[transaction])
                 return

@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.write.beside import beside, written_by
+from async_continuum.write.compiled import Compiled
 from async_continuum.write.pieces import (
     TX,
     Pieces,
@@ -63,7 +64,11 @@ class PortableStatements:
         return Settlement(self.pieces)
 
     @cached_property
-    def _built(self) -> dict[tuple[Any, ...], list[Executable]]:
+    def _built(self) -> dict[tuple[Any, ...], list[Compiled]]:
+        return {}
+
+    @cached_property
+    def _beside(self) -> dict[tuple[Any, ...], list[Executable]]:
         return {}
 
     def live(
@@ -102,14 +107,14 @@ class PortableStatements:
             parameters |= self.pieces.keys.bind(new, "fresh")
         place = ("live", hint, again)
         if place not in self._built:
-            self._built[place] = self._live_statements(hint, again=again)
+            self._built[place] = list(map(Compiled, self._live_statements(hint, again=again)))
         return _run(connection, self._built[place], parameters)
 
     def gone(self, connection: Connection, keys: AnyKeys, transaction_id: int, *, again: bool) -> int:
         """Version the rows that are about to go; returns how many versions that made."""
         place = ("gone", again)
         if place not in self._built:
-            self._built[place] = self._gone_statements(again=again)
+            self._built[place] = list(map(Compiled, self._gone_statements(again=again)))
         return sum(
             _run(connection, self._built[place], {"ac_tx": transaction_id, **self.pieces.keys.bind(batch, "keys")})
             for batch in self.pieces.keys.batches(keys)
@@ -117,10 +122,10 @@ class PortableStatements:
 
     def beside(self, transactions: Table, *, first: bool) -> list[Executable]:
         """Give what plugins write with versions; ``first``: with the first ones of an entity in a transaction."""
-        place = ("beside", transactions, first)
-        if place not in self._built:
-            self._built[place] = beside(written_by(self.pieces, transactions), first=first)
-        return self._built[place]
+        place = (transactions, first)
+        if place not in self._beside:
+            self._beside[place] = beside(written_by(self.pieces, transactions), first=first)
+        return self._beside[place]
 
     def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:
         p = self.pieces
@@ -171,10 +176,10 @@ class PortableStatements:
         return versions.update().where(p.among(versions), and_(p.begins(versions) == TX, alive)).values(values)
 
 
-def _run(connection: Connection, statements: Sequence[Executable], parameters: dict[str, Any]) -> int:
+def _run(connection: Connection, statements: Sequence[Compiled], parameters: dict[str, Any]) -> int:
     result = 0
     for statement in statements:
-        result = connection.execute(statement, parameters).rowcount
+        result = statement.execute(connection, parameters).rowcount
     return result
 
 

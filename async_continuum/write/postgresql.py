@@ -34,6 +34,7 @@ from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, clock, fresh_pa
 from async_continuum.operation import Operation
 from async_continuum.write.beside import ENTITY, Rows, Writing, rows_parameters, rows_statement
 from async_continuum.write.beside import beside as statements_beside
+from async_continuum.write.compiled import Compiled
 from async_continuum.write.pieces import (
     TX,
     Id,
@@ -93,7 +94,7 @@ class PostgresqlStatements:
         return lock_rows(self.pieces, stay=True)
 
     @cached_property
-    def _built(self) -> dict[tuple[Any, ...], Executable]:
+    def _built(self) -> dict[tuple[Any, ...], Compiled]:
         return {}
 
     def write(
@@ -153,9 +154,10 @@ class PostgresqlStatements:
         given = tuple((companion, tuple(each[0])) for companion, each in rows)
         place = (kind, names, table, given)
         if place not in self._built:
-            self._built[place] = self._statement(kind, names, table, given)
+            self._built[place] = Compiled(self._statement(kind, names, table, given))
         parameters = {**parameters, **signed, **(rows_parameters(rows) if given else {})}
-        tx, overtaken, count = connection.execute(self._built[place], parameters).one()
+        row: Any = self._built[place].execute(connection, parameters).one()
+        tx, overtaken, count = row
         return Written(tx, bool(overtaken), count)
 
     def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table, given: Given) -> Executable:

@@ -6,11 +6,27 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, null, or_, select, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Connection,
+    Table,
+    delete,
+    exists,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.engine import Dialect
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import clock
 from async_continuum.write.beside import Rows, drop_companions, insert_rows, kept_by, renumber_companions
+from async_continuum.write.compiled import Compiled
+
+_INSERTIONS = "async_continuum.insertions"
 
 logger = logging.getLogger("async_continuum")
 
@@ -20,8 +36,11 @@ def new_transaction(connection: Connection, table: Table, values: Mapping[str, A
 
     ``rows`` are those of its companions that come with it.
     """
-    statement = insert(table).values(_with_clock(connection, values))
-    row = connection.execute(statement).inserted_primary_key
+    if "issued_at" in values or any(isinstance(value, ClauseElement) for value in values.values()):
+        result = connection.execute(insert(table).values({"issued_at": clock(connection.dialect), **values}))
+    else:
+        result = _insertion(table, connection.dialect).execute(connection, values)
+    row = result.inserted_primary_key
     assert row is not None
     insert_rows(connection, int(row[0]), rows)
     return int(row[0])
@@ -77,5 +96,9 @@ def drop_if_empty(connection: Connection, table: Table, transaction_id: int, his
     return dropped
 
 
-def _with_clock(connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"issued_at": clock(connection.dialect), **values}
+def _insertion(table: Table, dialect: Dialect) -> Compiled:
+    # On the table itself, so that it goes when the table goes.
+    built: dict[str, Compiled] = table.info.setdefault(_INSERTIONS, {})
+    if dialect.name not in built:
+        built[dialect.name] = Compiled(insert(table).values(issued_at=clock(dialect)))
+    return built[dialect.name]

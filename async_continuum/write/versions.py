@@ -157,16 +157,22 @@ def _write_batch(
             gone=gone,
             again=again,
         )
-        ledger = replace(ledger, transaction_id=written.transaction_id).wrote(target.history, rows=written.rows)
+        ledger = ledger.wrote(target.history, rows=written.rows, transaction_id=written.transaction_id)
         if not written.overtaken:
-            return replace(ledger, noted=ledger.noted | {target.place}) if written.rows else ledger
+            told = written.rows and target.history.extras.writes
+            return replace(ledger, noted=ledger.noted | {target.place}) if told else ledger
         ledger = renumber(target, ledger)
 
 
 def _statements_for(target: Target, keys: AnyKeys) -> Statements:
     dialect = target.connection.dialect
-    way = keys_for(target.history.key_types, keys, dialect)
     built: dict[Any, Statements] = target.history.statements
+    if not isinstance(keys, MarkedKeys) and len(keys) == 1:
+        # By far the most frequent number: known without asking how its keys are handed over.
+        known = built.get(("write", dialect.name, "one", target.followers))
+        if known is not None:
+            return known
+    way = keys_for(target.history.key_types, keys, dialect)
     place = ("write", dialect.name, way.name, target.followers)
     if place not in built:
         pieces = Pieces(target.history, dialect, way, target.followers)
