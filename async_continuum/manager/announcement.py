@@ -39,10 +39,14 @@ class Announcement:
         self._said: dict[Connection, tuple[Context, Asked, str] | None] = {}
         self._speaking = False
 
-    def before_write(self, connection: Connection) -> None:
-        """Before a statement that may write: see that triggers are there, and tell them what they do not know."""
+    def before_write(self, connection: Connection, table: object) -> None:
+        """Before a statement that may write: see that its triggers are there, and tell them what they do not know.
+
+        Triggers are missed only on a table of ours: in another database one of the same name may be anybody's.
+        """
         if not self._speaking:
-            require_triggers(connection, self._coverage)
+            if table in self._coverage.native_tables:
+                require_triggers(connection, self._coverage)
             self.tell(connection)
 
     def rolled_back(self) -> None:
