@@ -20,7 +20,18 @@ Kept = Blueprint | LinkBlueprint
 class Coverage:
     """The models and association tables of one manager. Lives as long as the manager is active."""
 
-    __slots__ = ("__weakref__", "_cascades", "_homes", "_kept", "_native", "links", "models", "plugins", "waiting")
+    __slots__ = (
+        "__weakref__",
+        "_cascades",
+        "_homes",
+        "_kept",
+        "_native",
+        "_native_tables",
+        "links",
+        "models",
+        "plugins",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.plugins = Plugins(())
@@ -31,6 +42,7 @@ class Coverage:
         self._cascades: dict[TableHistory, list[Cascade]] | None = None
         self._kept: dict[Table, tuple[Kept, TableHistory]] | None = None
         self._native: dict[Any, list[TableHistory]] | None = None
+        self._native_tables: frozenset[Any] | None = None
         self._homes: Homes | None = None
 
     def changed(self) -> None:
@@ -38,6 +50,7 @@ class Coverage:
         self._cascades = None
         self._kept = None
         self._native = None
+        self._native_tables = None
         self._homes = None
 
     def __iter__(self) -> Iterator[Kept]:
@@ -61,6 +74,13 @@ class Coverage:
                 if history.settings.native_versioning:
                     self._native.setdefault(kept.transaction_class, []).append(history)
         return self._native
+
+    @property
+    def native_tables(self) -> frozenset[Any]:
+        """The tables that triggers record where the database is PostgreSQL."""
+        if self._native_tables is None:
+            self._native_tables = frozenset(history.table for each in self.native.values() for history in each)
+        return self._native_tables
 
     def has_triggers(self, connection: Connection) -> bool:
         """Say whether triggers record anything on this connection."""

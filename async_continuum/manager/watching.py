@@ -141,7 +141,8 @@ class Watch:
             session = self._session_of(connection)
             recorder = None if session is None else self._recorder(session)
             if recorder is not None:
-                recorder.announcement.before_write(connection)
+                statement = None if context is None else context.invoked_statement
+                recorder.announcement.before_write(connection, getattr(statement, "table", None))
         # DDL has none.
         if context is None or OWN in context.execution_options:
             return text, parameters

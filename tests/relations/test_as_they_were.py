@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import insert, inspect, select
 
-from async_continuum import Operation, transaction_class, version_class
+from async_continuum import Operation, backfill, transaction_class, version_class, versioning_disabled, versions_of
 from tests.relations.library import STORY, seen, touch
 
 RELATIONS = {
@@ -116,3 +116,39 @@ async def test_every_relation_of_a_version_is_for_reading_only(models):
     for model in models.versioned:
         for relation in inspect(version_class(model)).relationships:
             assert relation.viewonly, relation
+
+
+async def test_what_had_no_history_yet_is_not_shown_until_a_backfill_begins_it(sessions, models):
+    m = models
+    async with sessions() as session:
+        with versioning_disabled():
+            session.add_all([m.Author(id=1, name="ann"), *(m.Tag(id=n, name="unrecorded") for n in (1, 4))])
+            await session.flush()
+            session.add(m.Book(id=1, name="one", author_id=1))
+            await session.flush()
+            session.add(m.Review(id=1, name="review", stars=3, book_id=1))
+            await session.execute(insert(m.book_tag).values(left_id=1, right_id=1))
+            await session.commit()
+        session.add(m.Tag(id=2, name="recorded"))
+        await session.flush()
+        # A link that is recorded leads to a tag that is not, too.
+        await session.execute(insert(m.book_tag), [{"left_id": 1, "right_id": n} for n in (2, 4)])
+        (await session.get_one(m.Book, 1)).name = "one, recorded"
+        await session.commit()
+        before = await versions_of(session, m.Book, 1)[0]
+        assert await before.awaitable_attrs.author is None
+        assert await before.awaitable_attrs.reviews == []
+        assert [tag.id for tag in await before.awaitable_attrs.tags] == [2]
+        await backfill(session, *m.versioned)
+        await session.commit()
+        (await session.get_one(m.Book, 1)).name = "one, after"
+        await session.commit()
+        after = await versions_of(session, m.Book, 1)[-1]
+        assert (await after.awaitable_attrs.author).name == "ann"
+        assert [review.id for review in await after.awaitable_attrs.reviews] == [1]
+        assert sorted(tag.id for tag in await after.awaitable_attrs.tags) == [1, 2, 4]
+        # The moments before it say what they said.
+        session.expunge_all()
+        before = await versions_of(session, m.Book, 1)[0]
+        assert await before.awaitable_attrs.author is None
+        assert [tag.id for tag in await before.awaitable_attrs.tags] == [2]
