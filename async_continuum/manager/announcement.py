@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, text
+from sqlalchemy import JSON, Column, Connection, Table, text
 from sqlalchemy.engine import ExecutionContext
 
 from async_continuum.build import Blueprint
@@ -48,10 +48,11 @@ class Announcement:
         """
         if self._speaking:
             return
-        if table in self._coverage.native_tables:
+        native = self._coverage.native_tables
+        if table in native:
             require_triggers(connection, self._coverage)
             self.tell(connection)
-        else:
+        elif not isinstance(table, Table) or any(table.metadata is each.metadata for each in native):
             # A cascade may reach a table of ours. What our transactions have no place for is for another manager's.
             self.tell(connection, self._known(self._context()))
 

@@ -137,14 +137,15 @@ class Watch:
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, many: bool
     ) -> tuple[str, Any]:
-        if self._coverage.native and self._coverage.has_triggers(connection) and may_write(text, context):
+        own = context is not None and OWN in context.execution_options
+        if self._coverage.native and not own and self._coverage.has_triggers(connection) and may_write(text, context):
             session = self._session_of(connection)
             recorder = None if session is None else self._recorder(session)
             if recorder is not None:
                 statement = None if context is None else context.invoked_statement
                 recorder.announcement.before_write(connection, getattr(statement, "table", None))
         # DDL has none.
-        if context is None or OWN in context.execution_options:
+        if context is None or own:
             return text, parameters
         if context.isinsert or context.isupdate:
             pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
