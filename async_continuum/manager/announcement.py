@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import JSON, Column, Connection, text
@@ -12,7 +14,7 @@ from sqlalchemy.engine import ExecutionContext
 from async_continuum.build import Blueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.triggers import require_triggers, translation
-from async_continuum.record import Context, is_anything_disabled, is_disabled, meta_values, transaction_values
+from async_continuum.record import Context, IfStored, is_anything_disabled, is_disabled, meta_values, transaction_values
 
 # Local to the transaction: nothing of it is left for whoever gets the connection next, from a pool or from a pooler
 # between here and the database.
@@ -44,18 +46,23 @@ class Announcement:
 
         Triggers are missed only on a table of ours: in another database one of the same name may be anybody's.
         """
-        if not self._speaking:
-            if table in self._coverage.native_tables:
-                require_triggers(connection, self._coverage)
+        if self._speaking:
+            return
+        if table in self._coverage.native_tables:
+            require_triggers(connection, self._coverage)
             self.tell(connection)
+        else:
+            # A cascade may reach a table of ours. What our transactions have no place for is for another manager's.
+            self.tell(connection, self._known(self._context()))
 
     def rolled_back(self) -> None:
         """Take nothing for told any more: a rollback to a savepoint undoes settings as well."""
         self._said = dict.fromkeys(self._said)
 
-    def tell(self, connection: Connection) -> None:
+    def tell(self, connection: Connection, context: Context | None = None) -> None:
         """Tell what has not been told on this connection; nothing, where there is nothing to tell."""
-        wanted = (self._context(), self._asked(), self._silenced(connection))
+        given = self._context() if context is None else context
+        wanted = (given, self._asked(), self._silenced(connection))
         said = self._said.get(connection, _NOTHING)
         if wanted == said:
             return
@@ -71,6 +78,13 @@ class Announcement:
         """Give the values of the transaction object that were told."""
         said = self._said.get(connection) or _NOTHING
         return said[1].get(transaction_class, {})
+
+    def _known(self, context: Context) -> Context:
+        tables = [transaction_class.__mapper__.local_table for transaction_class in self._coverage.native]
+        columns = {name: value for name, value in context.columns.items() if all(name in table.c for table in tables)}
+        meta = {name: value for name, value in context.meta.items() if isinstance(value, IfStored)}
+        same = len(columns) == len(context.columns) and len(meta) == len(context.meta)
+        return context if same else replace(context, columns=MappingProxyType(columns), meta=MappingProxyType(meta))
 
     def _silenced(self, connection: Connection) -> str:
         if not is_anything_disabled():

@@ -45,11 +45,16 @@ class Homes:
         elif mapper.class_ in self._signing:
             self._bind(state.session, mapper.class_)
 
-    def bind(self, session: Session) -> None:
-        """Bind what a flush may store of ours, in a session that has no engine for everything."""
+    def bind(self, session: Session, *classes: type) -> None:
+        """Bind what a flush stores of ours, or the given classes, in a session that has no engine for everything.
+
+        A flush that stores nothing of ours asks for no bind of it.
+        """
         if session.bind is None:
-            for cls in self._signing:
-                self._bind(session, cls)
+            stored = {type(each) for each in (*session.new, *session.dirty)} if not classes else set(classes)
+            if not stored.isdisjoint(self._signing):
+                for cls in self._signing:
+                    self._bind(session, cls)
 
     def _bind(self, session: Session, cls: type) -> None:
         try:

@@ -113,7 +113,7 @@ async def current_transaction(session: AsyncSession, *, model: type | None = Non
     if not source.in_transaction():
         # The request is the transaction's, and must end with it.
         source.begin()
-    manager.coverage.homes.bind(source)
+    manager.coverage.homes.bind(source, transaction_class)
     signature = recorder.signatures.get(transaction_class)
     if signature is not None:
         return signature.transaction  # type: ignore[no-any-return]

@@ -19,8 +19,8 @@ class Compiled:
     """One statement of the recording and what it was compiled to. Lives as long as the table's history.
 
     An engine's own cache finds a statement by everything it consists of, and takes the hash of that at each execution:
-    of ours, which are long, that is a tenth of the time that their execution takes in Python. Here they are known by
-    identity. Only for the first engines that use it, so that no more of them are kept alive; others use their cache.
+    of ours, which are long, that takes some microseconds. Here they are known by identity. Only for the first engines
+    that use it, so that no more of them are kept alive; others use their cache.
     """
 
     __slots__ = ("_cache", "_dialects", "_options", "_statement")

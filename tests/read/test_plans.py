@@ -80,7 +80,9 @@ async def test_every_look_up_of_one_entity_uses_an_index(
     sent: list[tuple[str, Any]] = []
 
     def note(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
+        # Where other modules' registries are about, it is looked up once which of their tables this database has.
+        if not any(catalog in statement for catalog in ("pg_catalog", "sqlite_master", "PRAGMA")):
+            sent.append((statement, parameters))
 
     query = versions_of(filled, Part, 77)
     version = await query[4]
