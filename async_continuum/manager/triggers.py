@@ -88,6 +88,13 @@ def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
             model=blueprint.model,
             option="native_versioning",
         )
+    if blueprint.settings.record_if is not None:
+        raise ImproperlyConfigured(
+            "triggers record every row: leave out record_if, or let sessions record the class with "
+            "__versioned__ = {'native_versioning': False}.",
+            model=blueprint.model,
+            option="record_if",
+        )
     for hook in _PLUGINS_WRITE_IN:
         for plugin in plugins.overriding(hook):
             raise ImproperlyConfigured(

@@ -129,7 +129,7 @@ async def _predecessors(session: AsyncSession, versions: Sequence[Any]) -> dict[
 async def _load_predecessors(
     session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], Any]:
-    version_class = _topmost(blueprint).version_class
+    version_class = topmost(blueprint).version_class
     this, earlier = aliased(version_class), aliased(version_class)
     names = (*blueprint.key, blueprint.begins)
     way = _way(session, blueprint, places)
@@ -157,7 +157,7 @@ async def _load_predecessors(
     return found
 
 
-def _topmost(blueprint: Blueprint) -> Blueprint:
+def topmost(blueprint: Blueprint) -> Blueprint:
     """Give the class whose versions, of any class below it, may precede one of this class."""
     above = blueprint.above
     while above is not None and not above.hidden and inspect(blueprint.version_class).polymorphic_on is not None:

@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy import Select, func, inspect, select
 
 from async_continuum.build import Blueprint, blueprint_of
+from async_continuum.read.changeset import topmost
 from async_continuum.read.moment import identity_in_order
 from async_continuum.read.source import session_of
 
 
 async def neighbour(version: Any, *, later: bool) -> Any | None:
     """Give the version before or after; None at the ends. Raises `NoSession`."""
-    blueprint = blueprint_of(version)
+    # Under one key may have lived an object of another class of the hierarchy.
+    blueprint = topmost(blueprint_of(version))
     session = session_of(version)
     statement = _neighbours(version, blueprint, select(blueprint.version_class), later=later)
     begins = getattr(blueprint.version_class, blueprint.begins)
@@ -23,7 +25,7 @@ async def neighbour(version: Any, *, later: bool) -> Any | None:
 
 async def index_of(version: Any) -> int:
     """Count the versions before this one: 0 for the first. Raises `NoSession`."""
-    blueprint = blueprint_of(version)
+    blueprint = topmost(blueprint_of(version))
     session = session_of(version)
     counted: Select[Any] = select(func.count()).select_from(blueprint.version_class)
     statement = _neighbours(version, blueprint, counted, later=False)
@@ -34,7 +36,7 @@ async def index_of(version: Any) -> int:
 def _neighbours(version: Any, blueprint: Blueprint, statement: Select[Any], *, later: bool) -> Select[Any]:
     # The identity, rather than the attributes: an attribute may be expired, and must not be loaded here.
     identity = inspect(version).identity
-    *key, transaction_id = identity_in_order(identity, blueprint)
+    *key, transaction_id = identity_in_order(identity, blueprint_of(version))
     begins = getattr(blueprint.version_class, blueprint.begins)
     same = [getattr(blueprint.version_class, name) == value for name, value in zip(blueprint.key, key, strict=True)]
     return statement.where(*same, begins > transaction_id if later else begins < transaction_id)

@@ -255,18 +255,23 @@ def _flags_that_do_not_tell(connection: Connection, history: History) -> Iterato
 def _names_that_do_not_tell(
     connection: Connection, manager: ac.VersioningManager, histories: list[History]
 ) -> Iterator[str]:
-    models = {model.__name__: ac.transaction_class(model).__entity_names__ for model in manager.models}
+    mappers = {model.__name__: inspect(model) for model in manager.models}
     for history in histories:
-        noted = models.get(history.name)
-        # Of a hierarchy's classes the tables alone do not tell.
-        if history.is_link or noted is None or len([h for h in histories if h.live is history.live]) > 1:
+        if history.is_link:
             continue
+        noted = ac.transaction_class(mappers[history.name].class_).__entity_names__
+        if noted is None:
+            continue
+        # Of a hierarchy's classes the tables alone do not tell which one it was, only that it was one of them.
+        root = mappers[history.name].tables[0]
+        related = [name for name, mapper in mappers.items() if mapper.tables[0] is root]
+        own = [name for name in related if mappers[name].local_table is history.live]
         points = history.versions.c[history.begins]
-        named = and_(noted.c.transaction_id == points, noted.c.entity_name == history.name)
+        named = and_(noted.c.transaction_id == points, noted.c.entity_name.in_(related))
         query = select(points).where(~exists().where(named)).distinct()
         yield from _offenders(connection, query, f"{history.name}: a transaction that changed it does not name it")
         gone = ~exists().where(points == noted.c.transaction_id)
-        query = select(noted.c.transaction_id).where(noted.c.entity_name == history.name, gone)
+        query = select(noted.c.transaction_id).where(noted.c.entity_name.in_(own), gone)
         yield from _offenders(connection, query, f"{history.name}: a transaction names it and did not change it")
 
 

@@ -94,6 +94,26 @@ async def test_what_is_deleted_and_born_again_as_another_class_is_one_of_that_cl
     assert await verify(session, models.Animal) == []
 
 
+async def test_neighbours_lead_through_every_class_that_an_entity_was_of(session, models):
+    for born in (models.Cat(id=1, name="a"), models.Kitten(id=1, toy="ball"), models.Dog(id=1, tricks=1)):
+        session.add(born)
+        await session.commit()
+        await session.delete(born)
+        await session.commit()
+    session.add(models.Cat(id=2, name="another"))
+    await session.commit()
+
+    AnimalVersion = version_class(models.Animal)
+    versions = list(
+        await session.scalars(select(AnimalVersion).where(AnimalVersion.id == 1).order_by(AnimalVersion.transaction_id))
+    )
+    classes = [version_class(each) for each in (models.Cat, models.Kitten, models.Dog) for _ in range(2)]
+    assert [type(each) for each in versions] == classes
+    assert [await each.index() for each in versions] == list(range(6))
+    assert [await each.next() for each in versions] == [*versions[1:], None]
+    assert [await each.previous() for each in versions] == [None, *versions[:-1]]
+
+
 async def test_versions_are_objects_of_the_classes_that_their_rows_name(session, models):
     session.add_all(
         [

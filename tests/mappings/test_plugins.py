@@ -1,10 +1,10 @@
 """Plugins that change what versions hold know the tables of a hierarchy."""
 
 import pytest
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from async_continuum import Versioned, transaction_class, version_class, versions_of
+from async_continuum import Versioned, backfill, transaction_class, version_class, versioning_disabled, versions_of
 from async_continuum.plugins import NullDeletePlugin, PropertyModTrackerPlugin, TransactionChangesPlugin
 
 
@@ -65,3 +65,19 @@ async def test_flags_nulls_and_names_are_right_in_every_table(own, database, str
             await each.entity_names() for each in await session.scalars(select(Transaction).order_by(Transaction.id))
         ]
         assert names == [["Cat", "Dog"], ["Cat", "Dog"], ["Cat"], ["Cat", "Dog"]]
+
+        with versioning_disabled():
+            session.add_all([Cat(id=3, name="old", lives=7), Dog(id=4, tricks=3)])
+            await session.commit()
+        assert await backfill(session, Animal) == 2
+        await session.commit()
+        (old,), (old_dog,) = await versions_of(session, Cat, 3), await versions_of(session, Dog, 4)
+        assert (old.name, old.lives, old.name_mod, old.lives_mod) == ("old", 7, True, True)
+        assert (old_dog.tricks, old_dog.name_mod, old_dog.tricks_mod) == (3, True, True)
+        # The classes of the rows, though a backfill and a statement are told of one class alone.
+        assert await (await session.get_one(Transaction, old.transaction_id)).entity_names() == ["Cat", "Dog"]
+        await session.execute(update(Animal).where(Animal.id == 3).values(name="new"))
+        await session.commit()
+        new = (await versions_of(session, Cat, 3))[-1]
+        assert (new.name, new.lives, new.name_mod, new.lives_mod) == ("new", 7, True, False)
+        assert await (await session.get_one(Transaction, new.transaction_id)).entity_names() == ["Cat"]

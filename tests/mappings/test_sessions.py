@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 from sqlalchemy import ForeignKey, select, text
-from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession, async_scoped_session, async_sessionmaker
+from sqlalchemy.ext.asyncio import (
+    AsyncAttrs,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, make_transient, make_transient_to_detached, mapped_column
 
 from async_continuum import (
@@ -141,6 +147,24 @@ async def test_versions_go_where_the_model_goes(backend, places, sessions, engin
             assert list(await session.scalars(select(transaction_class(Shop)))) == []
         async with AsyncSession(elsewhere) as session:
             assert len(list(await session.scalars(select(transaction_class(Shop))))) == 1
+
+
+async def test_autocommit_keeps_history_and_protects_neither_it_nor_the_rows(place, sessions, bakery):
+    """Each statement is a transaction of the database's own: a rollback takes back no change and no version."""
+    # Not an engine of the kit's: on SQLite that begins transactions itself.
+    engine = create_async_engine(place.url, isolation_level="AUTOCOMMIT")
+    try:
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            session.add(bakery)
+            await session.commit()
+            bakery.bread = "spelt"
+            await session.flush()
+            await session.rollback()
+    finally:
+        await engine.dispose()
+    async with sessions() as session:
+        assert (await session.get_one(Bakery, 1)).bread == "spelt"
+    assert await history(sessions) == [(Operation.INSERT, "a", "rye"), (Operation.UPDATE, "a", "spelt")]
 
 
 def _is_of_shop(model):

@@ -284,3 +284,23 @@ async def test_a_write_whose_history_cannot_be_written_fails(sessions: Sessions)
         await session.rollback()
 
     assert await told(sessions, Item, 1, "name") == [(INS, "a")]
+
+
+@pytest.mark.parametrize("write", ["UPDATE ledger SET amount = 99", "DELETE FROM ledger"])
+async def test_a_history_that_only_grows_is_not_rewritten_in_the_name_of_an_earlier_transaction(
+    sessions: Sessions, engine: AsyncEngine, write: str
+) -> None:
+    forger = await raw(engine)
+    name = "concat('async_continuum.transaction_', substr(md5('public.transaction'), 1, 8))"
+    forged = f"SELECT set_config({name}, concat($1::bigint, ':', pg_current_xact_id(), ':'), true)"
+    await forger.execute("INSERT INTO ledger VALUES (1, 10)")
+    earlier = await forger.fetchval("SELECT transaction_id FROM ledger_version")
+    for younger in (False, True):
+        if younger:
+            await forger.execute("UPDATE ledger SET amount = 11")
+        with pytest.raises(Exception, match="the history of ledger is append-only"):
+            async with forger.transaction():
+                assert await forger.fetchval(forged, earlier)
+                await forger.execute(write)
+    await forger.close()
+    assert await told(sessions, Ledger, 1, "amount") == [(INS, 10), (UPD, 11)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import column, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
@@ -232,6 +232,15 @@ def test_what_triggers_cannot_record_is_refused(own: Own) -> None:
     Base, _ = own(options={"native_versioning": True}, plugins=[TransactionChangesPlugin()])
     with pytest.raises(ac.ImproperlyConfigured, match="TransactionChangesPlugin"):
         type("Plugged", (ac.Versioned, Base), {"__tablename__": "plugged", "id": Item.__table__.c.id._copy()})
+
+
+@pytest.mark.parametrize("condition", [column("id") > 5, lambda change: True], ids=["an expression", "a function"])
+def test_record_if_is_refused_where_triggers_record(own: Own, condition: Any) -> None:
+    Base, _ = own(options={"native_versioning": True})
+    members = {"__tablename__": "choosy", "__versioned__": {"record_if": condition}}
+    with pytest.raises(ac.ImproperlyConfigured, match="triggers record every row") as refused:
+        type("Choosy", (ac.Versioned, Base), {**members, "id": Item.__table__.c.id._copy()})
+    assert refused.value.option == "record_if"
 
 
 async def test_tables_are_dropped_with_their_triggers(sessions: Sessions, engine: AsyncEngine) -> None:
