@@ -129,16 +129,20 @@ async def test_memory_does_not_grow_from_session_to_session(sessions: Sessions) 
         await live_many_lives(sessions, range(1, FIRST), dice)
         listeners = len(registry._key_to_collection), len(registry._collection_to_key)
         early = tracemalloc.take_snapshot()
-        await live_many_lives(sessions, range(FIRST, LAST), dice)
+        await live_many_lives(sessions, range(FIRST, (FIRST + LAST) // 2), dice)
+        midway = tracemalloc.take_snapshot()
+        await live_many_lives(sessions, range((FIRST + LAST) // 2, LAST), dice)
         late = tracemalloc.take_snapshot()
     finally:
         tracemalloc.stop()
 
     assert grown(early, late, "*/async_continuum/*") < 1_000
     assert (len(registry._key_to_collection), len(registry._collection_to_key)) == listeners
-    # SQLAlchemy's caches still fill up a little; a recorder that stayed would be ten times that. The tables of its
-    # listeners are resized as entries come and go; their number has just been compared.
-    assert grown(early, late, "*", but="*/sqlalchemy/event/registry.py") < (LAST - FIRST) * 100
+    # SQLAlchemy's caches still fill up a little, and once in a while by a large statement, in one half or the other; a
+    # recorder that stayed would be ten times that in both. The tables of its listeners are resized as entries come and
+    # go; their number has just been compared.
+    halves = [grown(*half, "*", but="*/sqlalchemy/event/registry.py") for half in ((early, midway), (midway, late))]
+    assert min(halves) < (LAST - FIRST) // 2 * 100, halves
 
 
 def grown(early: tracemalloc.Snapshot, late: tracemalloc.Snapshot, where: str, *, but: str = "") -> int:
