@@ -21,7 +21,8 @@ from async_continuum.native import (
 )
 from async_continuum.plugins import Plugins
 
-# What a plugin writes by these hooks, it writes with the session's own statements.
+# What a plugin writes by these hooks, it writes with the session's own statements; and no session is told of a
+# transaction that triggers move to a later id.
 _PLUGINS_WRITE_IN = (
     "version_columns",
     "deleted_value",
@@ -30,6 +31,7 @@ _PLUGINS_WRITE_IN = (
     "first_versions",
     "versions_written",
     "versions_removed",
+    "renumbered",
 )
 
 _found: WeakKeyDictionary[Coverage, WeakSet[Engine]] = WeakKeyDictionary()
