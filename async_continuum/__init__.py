@@ -4,9 +4,10 @@ The rooms, in the order in which a change walks through them: ``declare`` (a mod
 history tables and classes), ``record`` (what a flush changed, and who did it), ``write`` (version rows, set-based) or
 ``native`` (by triggers of the database), ``read`` (moments, versions, changesets), ``past`` (a session as of a moment),
 ``revert`` (a version becomes the present), ``maintain`` (backfill, vacuum, verify), ``plugins`` (what is written beside
-versions), ``model`` (the typed methods of models and versions), ``manager`` (switches it all on and off). ``dialects`` holds what databases do differently. A room
-imports only rooms below it, and only through their ``__init__``. Above the roof, imported by nobody in the house:
-``schema`` (the data steps of migrations) and ``ext`` (what joins it to web servers and to Alembic).
+versions), ``model`` (the typed methods of models and versions), ``manager`` (switches it all on and off). ``dialects``
+holds what databases do differently. A room imports only rooms below it, and only through their ``__init__``. Above the
+roof, imported by nobody in the house: ``schema`` (the data steps of migrations) and ``ext`` (what joins it to web
+servers and to Alembic).
 """
 
 from async_continuum.build import OperationType, UtcDateTime

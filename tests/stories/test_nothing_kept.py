@@ -139,8 +139,8 @@ async def test_memory_does_not_grow_from_session_to_session(sessions: Sessions) 
     assert grown(early, late, "*/async_continuum/*") < 1_000
     assert (len(registry._key_to_collection), len(registry._collection_to_key)) == listeners
     # Blocks, because one table of a dictionary that is resized is larger than what a hundred sessions would leave.
-    # SQLAlchemy's caches still fill up a little, now and then by a large statement, in one half or the other; a recorder
-    # that stayed would be several blocks in each session of both.
+    # SQLAlchemy's caches still fill up a little, now and then by a large statement, in one half or the other; a
+    # recorder that stayed would be several blocks in each session of both.
     halves = [len(after.traces) - len(before.traces) for before, after in ((early, midway), (midway, late))]
     assert min(halves) < (LAST - FIRST) // 2, halves
 
