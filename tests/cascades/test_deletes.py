@@ -301,11 +301,11 @@ async def test_it_costs_a_constant_number_of_statements(sessions, models, statem
     assert len(counted[0]) == len(counted[1]), "\n".join(counted[1])
 
 
-async def test_a_core_delete_of_links_alone_asks_for_no_cascades(sessions, models, filled, statements):
+async def test_a_core_delete_of_links_alone_asks_for_no_cascades(sessions, models, filled, statements, backend):
     async with sessions() as session:
         before = len(statements)
         await session.execute(delete(models.room_colour).where(models.room_colour.c.room_id == 1))
         await session.commit()
         # On SQLite three of them make and empty the place for what is marked.
-        assert len(statements) - before <= 8, statements[before:]
+        assert len(statements) - before <= (8 if backend == "sqlite" else 4), statements[before:]
         assert await session.scalar(select(models.Room.id).where(models.Room.id == 1)) == 1
