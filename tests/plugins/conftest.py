@@ -3,28 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy.orm import DeclarativeBase
 
-from async_continuum import VersioningManager
+from tests.kit.of_models import base, manager
 from tests.kit.own import own
 from tests.plugins.newsroom import NEWSROOMS
 
-__all__ = ["own"]
+__all__ = ["base", "manager", "own"]
 
 
 @pytest.fixture(params=NEWSROOMS)
 def models(request: pytest.FixtureRequest) -> SimpleNamespace:
     """The models under each strategy."""
     return NEWSROOMS[request.param]
-
-
-@pytest.fixture
-def base(models: SimpleNamespace) -> type[DeclarativeBase]:
-    """What `sessions` creates."""
-    return models.Base
-
-
-@pytest.fixture
-def manager(models: SimpleNamespace) -> VersioningManager:
-    """What the invariants are proved of."""
-    return models.manager
