@@ -136,8 +136,8 @@ async def test_memory_does_not_grow_from_session_to_session(sessions: Sessions) 
 
     assert grown(early, late, "*/async_continuum/*") < 1_000
     assert (len(registry._key_to_collection), len(registry._collection_to_key)) == listeners
-    # Blocks, because one table of a dictionary that is resized is larger than what a hundred sessions would leave: where
-    # each session left a single object, there would be four times as many.
+    # Blocks, because one table of a dictionary that is resized is larger than what a hundred sessions would leave.
+    # Where each session left a single object, there would be four times as many.
     assert len(late.traces) - len(early.traces) < (LAST - FIRST) // 4
 
 
