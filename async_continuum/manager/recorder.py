@@ -167,9 +167,7 @@ class Recorder:
                 self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
         if self._coverage.plugins.sees_flushes:
             for place, ledger in self.ledgers:
-                # Triggers tell nobody of a later id, and plugins have objects in the session that bear this one.
-                if ledger.transaction_id is not None and self._sharing.is_at(place):
-                    self._put(place, ledger, self._sharing.take(place, ledger))
+                self._put(place, ledger, self._sharing.follow(place, ledger))
         self._move()
         self._sign()
 
@@ -184,14 +182,13 @@ class Recorder:
                 self.sign(place)
         for place, ledger in self.ledgers:
             connection, transaction_class = place
-            shared = self._sharing.is_at(place) and ledger.transaction_id is not None
-            if shared:
-                ledger = self._put(place, ledger, self._sharing.take(place, ledger))
-            if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
+            if transaction_class in self.signatures:
+                continue
+            ledger = self._put(place, ledger, self._sharing.follow(place, ledger))
+            if ledger.transaction_id is None or ledger.certain:
                 continue
             table = transaction_class.__mapper__.local_table
-            tables = ledger.tables.union(self._coverage.native.get(transaction_class, ()) if shared else ())
-            if drop_if_empty(connection, table, ledger.transaction_id, tables):
+            if drop_if_empty(connection, table, ledger.transaction_id, self._sharing.tables(place, ledger)):
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
