@@ -163,8 +163,8 @@ class Recorder:
         for transaction_class, signature in self.signatures.items():
             place = self._place(transaction_class)
             if self._sharing.is_at(place):
-                ledger = self.ledgers.at(place)
-                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
+                learnt = self._sharing.learn(place, self.ledgers.at(place), signature.values, at_last=False)
+                self._put(place, self.ledgers.at(place), learnt)
         if self._coverage.plugins.sees_flushes:
             for place, ledger in self.ledgers:
                 self._put(place, ledger, self._sharing.follow(place, ledger))
@@ -182,13 +182,12 @@ class Recorder:
                 self.sign(place)
         for place, ledger in self.ledgers:
             connection, transaction_class = place
-            if transaction_class in self.signatures:
+            if transaction_class not in self.signatures:
+                ledger = self._put(place, ledger, self._sharing.follow(place, ledger))
+            if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
                 continue
-            ledger = self._put(place, ledger, self._sharing.follow(place, ledger))
-            if ledger.transaction_id is None or ledger.certain:
-                continue
-            table = transaction_class.__mapper__.local_table
-            if drop_if_empty(connection, table, ledger.transaction_id, self._sharing.tables(place, ledger)):
+            tables = self._sharing.tables(place, ledger)
+            if drop_if_empty(connection, transaction_class.__mapper__.local_table, ledger.transaction_id, tables):
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
