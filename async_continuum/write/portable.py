@@ -14,6 +14,7 @@ from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.write.beside import beside, written_by
 from async_continuum.write.compiled import Compiled
+from async_continuum.write.folded import can_fold, fold
 from async_continuum.write.pieces import (
     TX,
     Pieces,
@@ -129,11 +130,15 @@ class PortableStatements:
 
     def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:
         p = self.pieces
+        if not again and can_fold(p, hint, gone=False):
+            return [fold(p, TX, hint, gone=False)]
         statements: list[Executable] = [] if p.history.ends is None else [close_changed(p, TX)]
         return statements + self._merge(copy_changed(p, TX, fresh=hint), again=again, gone=False)
 
     def _gone_statements(self, *, again: bool) -> list[Executable]:
         p = self.pieces
+        if not again and can_fold(p, "none", gone=True):
+            return [fold(p, TX, "none", gone=True)]
         statements: list[Executable] = [] if p.history.ends is None else [close_all(p, TX)]
         return statements + self._merge(copy_gone(p, TX), again=again, gone=True)
 
