@@ -59,6 +59,7 @@ def existing(connection: Connection, plans: Iterable[TriggerPlan]) -> list[Trigg
             relation(plan.name, plan.schema),
             relation(plan.versions, plan.versions_schema),
             relation(plan.transaction.name, plan.transaction.schema),
+            *(relation(each.name, plan.transaction.schema) for each in plan.transaction.companions),
         ]
         for plan in wanted
     ]
