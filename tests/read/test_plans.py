@@ -46,9 +46,7 @@ class Machine(Versioned, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-manager = make_versioned(
-    mapper=Base, manager=VersioningManager(), user_cls=None, plugins=[TransactionChangesPlugin()]
-)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None, plugins=[TransactionChangesPlugin()])
 
 SERIES = {
     "sqlite": f"WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {MILLION})",
