@@ -274,6 +274,9 @@ class Recorder:
         return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
 
     def _asked(self) -> dict[Any, Mapping[str, Any]]:
+        for signature in self.signatures.values():
+            # Triggers have no place for it: raises where some is given.
+            meta_values(Context(meta=signature.meta), stored=False)
         return {cls: signature.values for cls, signature in self.signatures.items()}
 
     def _context(self) -> Context:
@@ -288,6 +291,9 @@ class Recorder:
 
     def _rows(self, place: Place) -> list[Rows]:
         plugins, context = self._coverage.plugins, self._context()
+        signature = self.signatures.get(place[1])
+        if signature is not None and signature.meta:
+            context = Context(meta=signature.meta).over(context)
         if not plugins.plugins and not context.meta:
             return []
         meta = meta_values(context, stored=plugins.stores_meta)
