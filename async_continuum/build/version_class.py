@@ -18,9 +18,11 @@ from sqlalchemy.orm import (
     relationship,
     synonym,
 )
+from sqlalchemy.orm.descriptor_props import ConcreteInheritedProperty
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.expression import SelectBase
 
+from async_continuum.build.concrete import concrete_arguments, is_united
 from async_continuum.build.inheritance import inheritance_of, polymorphism_of
 from async_continuum.build.mapped import map_class, publish
 from async_continuum.build.table import TableHistory, ends_of, past_column
@@ -99,7 +101,9 @@ def build_version_class(
     for attribute, prop in list(properties.items()):
         if isinstance(prop, Unavailable):
             setattr(version_class, attribute, properties.pop(attribute))
-    arguments: dict[str, Any] = polymorphism_of(mapper, histories, properties)
+    arguments: dict[str, Any] = concrete_arguments(mapper, parent)
+    if not is_united(mapper):
+        arguments |= polymorphism_of(mapper, histories, properties)
     table: Any = histories[-1].version_table
     if above is not None:
         arguments |= inheritance_of(above.version_class, above.histories[-1], histories[-1])
@@ -122,7 +126,7 @@ def add_missing(version_class: Any, mapper: Mapper[Any], histories: Sequence[Tab
     # What a class above has got comes down by itself.
     own = {n: c for n, c in attributes_of(mapper, histories).items() if mapper.get_property(n).parent is mapper}
     for name, each in {**{n: _mapped(c) for n, c in own.items()}, **added_properties(histories, own)}.items():
-        if not version_mapper.has_property(name):
+        if not has_own(version_mapper, name):
             version_mapper.add_property(name, each)
 
 
@@ -152,8 +156,13 @@ def add_derived(version_class: Any, mapper: Mapper[Any], histories: Sequence[Tab
     for name, prop in _derived(mapper, histories).items():
         if isinstance(prop, Unavailable):
             setattr(version_class, name, prop)
-        elif not version_mapper.has_property(name):
+        elif not has_own(version_mapper, name):
             version_mapper.add_property(name, prop)
+
+
+def has_own(mapper: Mapper[Any], name: str) -> bool:
+    """Say whether a class has an attribute; what a concrete one hears of from the class above it is none of its own."""
+    return mapper.has_property(name) and not isinstance(mapper.get_property(name), ConcreteInheritedProperty)
 
 
 def _hybrids(model: type) -> Iterator[tuple[str, Any]]:
@@ -252,9 +261,17 @@ def _derived(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> dict[str
         if isinstance(prop, SynonymProperty):
             if prop.name in attributes:
                 derived[name] = synonym(prop.name)
+        elif is_united(mapper) and prop is _naming(mapper):
+            # Of which class a row of a union is, the union of the versions says.
+            continue
         elif isinstance(prop, ColumnProperty) and name not in attributes and not isinstance(prop.columns[0], Column):
             derived[name] = _past_expression(name, prop, histories)
     return derived
+
+
+def _naming(mapper: Mapper[Any]) -> Any:
+    named = attribute_of(mapper, mapper.polymorphic_on)
+    return None if named is None else mapper.get_property(named)
 
 
 def _past_expression(name: str, prop: ColumnProperty[Any], histories: Sequence[TableHistory]) -> Any:

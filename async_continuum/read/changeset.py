@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstanceState, Mapper, aliased
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_dict, instance_state
 from sqlalchemy.orm.exc import ObjectDeletedError
 
-from async_continuum.build import Blueprint, blueprint_of, find_blueprint
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint, own_rows
 from async_continuum.dialects import Keys, keys_for
 from async_continuum.operation import Change, Operation
 from async_continuum.read.moment import identity_in_order
@@ -137,6 +137,7 @@ async def _load_predecessors(
         select(func.max(getattr(earlier, blueprint.begins)))
         .where(*(getattr(earlier, name) == getattr(this, name) for name in blueprint.key))
         .where(getattr(earlier, blueprint.begins) < getattr(this, blueprint.begins))
+        .where(*own_rows(earlier, blueprint))
         .correlate(this)
         .scalar_subquery()
     )
@@ -146,6 +147,8 @@ async def _load_predecessors(
         .where(
             getattr(version_class, blueprint.begins) == newest,
             way.among([getattr(this, name) for name in names], "places"),
+            *own_rows(this, blueprint),
+            *own_rows(version_class, blueprint),
         )
     )
     found: dict[tuple[Any, ...], Any] = {}
@@ -203,7 +206,7 @@ async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list
     version_class = blueprint.version_class
     columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
     way = _way(source, blueprint, list(places.values()))
-    statement = select(version_class).where(way.among(columns, "places"))
+    statement = select(version_class).where(way.among(columns, "places"), *own_rows(version_class, blueprint))
     rows: dict[tuple[Any, ...], Any] = {}
     for batch in way.batches(list(places.values())):
         bound = way.bind(batch, "places")
