@@ -1,5 +1,6 @@
 """What each database can do: keys in one parameter, rows compared as stored, its own clock."""
 
+from async_continuum.dialects.beginning import begin_now, begins_by_itself, has_begun
 from async_continuum.dialects.clock import clock, shortly_after, shortly_before
 from async_continuum.dialects.compare import differs
 from async_continuum.dialects.keys import AnyKeys, Fresh, Key, Keys, MarkedKeys, fresh_part, keys_for
@@ -14,9 +15,12 @@ __all__ = [
     "Marks",
     "SettingMarks",
     "TableMarks",
+    "begin_now",
+    "begins_by_itself",
     "clock",
     "differs",
     "fresh_part",
+    "has_begun",
     "keys_for",
     "marks_for",
     "shortly_after",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, event
+
+from async_continuum.dialects import begins_by_itself, has_begun
 
 MESSAGE = (
     "A savepoint starts on SQLite without BEGIN, so that a rollback of the transaction around it would not undo what "
@@ -23,19 +24,11 @@ def watch(connection: Connection) -> None:
     if connection.dialect.name != "sqlite" or connection.engine in _seen:
         return
     _seen.add(connection.engine)
-    driver: Any = connection.connection.dbapi_connection
-    # PEP 249 drivers with legacy transaction control emit BEGIN only before INSERT, UPDATE and DELETE.
-    if getattr(driver, "isolation_level", None) is not None:
+    if begins_by_itself(connection):
         event.listen(connection.engine, "savepoint", _check)
 
 
 def _check(connection: Connection, _: str | None) -> None:
-    if connection.engine in _warned:
-        return
-    driver: Any = connection.connection.dbapi_connection
-    began = getattr(driver, "in_transaction", None)
-    if began is None:
-        began = getattr(getattr(driver, "driver_connection", None), "in_transaction", True)
-    if not began:
+    if connection.engine not in _warned and not has_begun(connection):
         _warned.add(connection.engine)
         warnings.warn(MESSAGE, RuntimeWarning, stacklevel=2)

@@ -14,6 +14,7 @@ from sqlalchemy.orm.attributes import set_attribute
 from sqlalchemy.orm.exc import FlushError
 
 from async_continuum.build import Blueprint, blueprint_of
+from async_continuum.dialects import begin_now
 from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async
@@ -36,6 +37,8 @@ async def revert(version: Any, session: AsyncSession, relations: Sequence[str] =
     survey, plan, root = await _prepare(version, session, relations, applying=True)
     if not plan:
         return survey.live.get(root)
+    connection = await survey.session.connection(bind_arguments={"mapper": inspect(root.model)})
+    await connection.run_sync(begin_now)
     try:
         async with survey.session.begin_nested():
             await _apply(survey, plan)

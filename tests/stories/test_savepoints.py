@@ -346,3 +346,24 @@ async def test_savepoints_with_the_recipe_are_not_warned_of(sessions: Sessions) 
                     await session.get(Tag, 1)
                 await session.commit()
     assert caught == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_a_revert_without_the_recipe_ends_with_its_transaction(
+    place: Place, sessions: Sessions, articles: None, end: str
+) -> None:
+    async with sessions() as session:
+        (await session.get_one(Article, 1)).name = "changed"
+        await session.commit()
+    engine = create_async_engine(place.url)
+    place.engines.append(engine)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with AsyncSession(engine) as session:
+            await (await ac.versions_of(session, Article, 1)[0]).revert(session)
+            await getattr(session, end)()
+
+    told = [("INSERT", "article 1"), ("UPDATE", "changed")]
+    assert await names(sessions, 1) == told + ([("UPDATE", "article 1")] if end == "commit" else [])
