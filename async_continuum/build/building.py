@@ -13,9 +13,10 @@ from sqlalchemy.sql import ClauseElement, visitors
 from async_continuum.build.blueprint import ATTRIBUTE, HIDDEN, INFO, Blueprint, find_any
 from async_continuum.build.concrete import concrete_base, unite, united
 from async_continuum.build.conditions import refuse_another
+from async_continuum.build.derived import attributes_of
 from async_continuum.build.mapped import unmap_class, withdraw
 from async_continuum.build.table import TableHistory, build_table, extend_table, follow, refuse_clash
-from async_continuum.build.version_class import Above, add_derived, add_missing, attributes_of, build_version_class
+from async_continuum.build.version_class import Above, add_derived, add_missing, build_version_class
 from async_continuum.declare import (
     Settings,
     attribute_of,

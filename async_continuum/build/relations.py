@@ -12,6 +12,7 @@ from async_continuum.build.blueprint import Blueprint, find_blueprint, find_hist
 from async_continuum.build.building import unite_with_below
 from async_continuum.build.comparing import Compared
 from async_continuum.build.concrete import united
+from async_continuum.build.derived import Unavailable
 from async_continuum.build.joins import (
     NotKept,
     Place,
@@ -24,7 +25,7 @@ from async_continuum.build.joins import (
     staying,
 )
 from async_continuum.build.table import TableHistory
-from async_continuum.build.version_class import Unavailable, has_own
+from async_continuum.build.version_class import has_own
 
 
 class _ToCome:

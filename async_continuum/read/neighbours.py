@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Select, func, inspect, select
 
 from async_continuum.build import Blueprint, blueprint_of, own_rows
-from async_continuum.read.changeset import topmost
 from async_continuum.read.moment import identity_in_order
+from async_continuum.read.predecessors import topmost
 from async_continuum.read.source import session_of
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import configure_mappers, selectinload, with_polymorphic
+from sqlalchemy.orm import configure_mappers, joinedload, selectinload, with_polymorphic
 
 from async_continuum import (
     ClassNotVersioned,
@@ -188,6 +188,9 @@ async def test_relations_lead_to_and_from_all_of_them(session, models, lived):
         ("CatVersion", 1, "c", Operation.INSERT),
     ]
     assert told(then.plants) == [("TreeVersion", 1, "t", Operation.INSERT)]
+    session.expunge_all()
+    (then,) = (await session.scalars(select(KeeperVersion).options(joinedload(KeeperVersion.animals)))).unique()
+    assert {type(each).__name__ for each in then.animals} == {"AnimalVersion", "CatVersion"}
     first = (await session.scalars(select(AnimalVersion).where(AnimalVersion.name == "c"))).first()
     assert (await first.awaitable_attrs.keeper).name == "k"
     (tree,) = await versions_of(session, models.Tree, 1)[:1]
