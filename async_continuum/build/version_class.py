@@ -41,7 +41,7 @@ class Unavailable:
 Attributes = dict[str, tuple[Column[Any], ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Above:
     """What was built of the class that a class inherits its rows from. Lives while a version class is built."""
 

@@ -49,7 +49,7 @@ def marks_for(types: Sequence[TypeEngine[Any]], dialect: Dialect, *, moving: boo
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SettingMarks:
     """Keys marked in settings of PostgreSQL's transaction. Lives for one statement."""
 
@@ -142,7 +142,7 @@ def _collect(number: int, *, many: bool) -> str:
     return f"set_config({name}, {new}, true)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableMarks:
     """Keys marked in a temporary table of SQLite's connection. Lives for one statement."""
 

@@ -53,7 +53,7 @@ Given = tuple[tuple[Table, tuple[str, ...]], ...]
 """Companions of which a new transaction gets rows, each with the columns that are given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Written:
     """What one statement wrote. Lives until the ledger has counted it."""
 
@@ -75,7 +75,7 @@ class _Kind(NamedTuple):
     usual: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PostgresqlStatements:
     """The statements of one table on PostgreSQL, built once. Lives as long as the table's history."""
 
