@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2s
 from typing import Any
@@ -12,10 +12,24 @@ from sqlalchemy import Connection, Table
 from sqlalchemy import Sequence as DatabaseSequence
 
 from async_continuum.build import TableHistory, may_have_twins
-from async_continuum.declare import OnTruncate
+from async_continuum.declare import COMPANIONS, Companion, OnTruncate
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionPlan:
+    """A table whose rows belong to transactions, in plain names; it stands in the schema of theirs. A value."""
+
+    name: str
+    transaction_id: str = "transaction_id"
+    follows: tuple[str, ...] = ()
+    """Its other columns that may hold the id of the same transaction."""
+    keeps: bool = False
+    """Whether a row of it keeps its transaction, where no version is left."""
+    names: str | None = None
+    """Its column that says of which class the transaction changed something, where it holds nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,8 @@ class TransactionPlan:
     sequence: str | None = None
     """The sequence of its ids, where the column has no default of its own in the database."""
     sequence_schema: str | None = None
+    companions: tuple[CompanionPlan, ...] = ()
+    """What plugins keep beside transactions."""
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TransactionPlan:
         """Replace schemas as ``schema_translate_map`` does."""
@@ -65,6 +81,12 @@ class TriggerPlan:
     on_truncate: OnTruncate = "record"
     append_only: bool = False
     """Whether history may be changed by nothing but recording."""
+    entity: str | None = None
+    """What a companion that names classes calls the class of these rows."""
+    flags: tuple[tuple[str, str], ...] = ()
+    """Columns, each with the one of the version table that says whether the transaction has changed it."""
+    nulled: tuple[str, ...] = ()
+    """The columns in which a DELETE version holds NULL."""
 
     @property
     def fullname(self) -> str:
@@ -79,15 +101,15 @@ class TriggerPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as literals: strings, lists, None; what a migration script writes down."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in {**asdict(self), "transaction": _listed(asdict(self.transaction))}.items()
-        }
+        listed: dict[str, Any] = _listed(asdict(self))
+        return listed
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TriggerPlan:
         """Read what `as_dict` gave."""
-        transaction = TransactionPlan(**_frozen(given["transaction"]))
+        signing = _frozen(given["transaction"])
+        companions = tuple(CompanionPlan(**each) for each in signing.get("companions", ()))
+        transaction = TransactionPlan(**{**signing, "companions": companions})
         return cls(**{**_frozen(given), "transaction": transaction})
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TriggerPlan:
@@ -100,8 +122,8 @@ class TriggerPlan:
         )
 
 
-def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
-    """Describe the triggers of a table's history, signed in ``transactions``."""
+def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = None) -> TriggerPlan:
+    """Describe the triggers of a table's history, signed in ``transactions``; ``entity`` is its class."""
     table, versions = history.table, history.version_table
     return TriggerPlan(
         name=table.name,
@@ -117,6 +139,32 @@ def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
         transaction=transaction_plan_of(transactions),
         on_truncate=history.settings.on_truncate,
         append_only=history.settings.append_only,
+        entity=entity if any(each.names is not None for each in companions_of(transactions)) else None,
+        flags=tuple(
+            (table.c[each.beside].name, each.column.name)
+            for each in history.added
+            if each.says_changed and each.beside is not None
+        ),
+        nulled=tuple(
+            table.c[key].name
+            for key in history.columns
+            if key not in history.key and history.extras.deleted_value(history, table.c[key]) is not None
+        ),
+    )
+
+
+def companions_of(transactions: Table) -> tuple[CompanionPlan, ...]:
+    """Describe what plugins keep beside a transaction table."""
+    found: Sequence[Companion] = transactions.info.get(COMPANIONS, ())
+    return tuple(
+        CompanionPlan(
+            name=each.table.name,
+            transaction_id=each.transaction_id.name,
+            follows=tuple(column.name for column in each.follows),
+            keeps=each.keeps,
+            names=None if each.names is None else each.names.name,
+        )
+        for each in found
     )
 
 
@@ -134,12 +182,17 @@ def transaction_plan_of(table: Table) -> TransactionPlan:
         columns=tuple(column.name for column in table.c if column.name not in ("id", "issued_at")),
         sequence=sequence.name if named else None,
         sequence_schema=sequence.schema if named else None,
+        companions=companions_of(table),
     )
 
 
-def _listed(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+def _listed(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {name: _listed(value) for name, value in given.items()}
+    return [_listed(each) for each in given] if isinstance(given, (list, tuple)) else given
 
 
-def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+def _frozen(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {name: _frozen(value) for name, value in given.items()}
+    return tuple(_frozen(each) for each in given) if isinstance(given, (list, tuple)) else given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from async_continuum.native import functions
@@ -52,6 +53,11 @@ def create_statements(plan: TriggerPlan) -> list[str]:
             f"CREATE OR REPLACE TRIGGER {trigger} {_EVENTS[role]} FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
             f"COMMENT ON TRIGGER {trigger} ON @@live@@ IS {literal(plan.fingerprint)}",
         ]
+    # So that a migration finds what there was, when it makes something else of it.
+    statements.append(
+        f"COMMENT ON FUNCTION @@history_schema@@.{quoted(function_of(plan, 'insert'))}()"
+        f" IS {literal(json.dumps(plan.as_dict()))}"
+    )
     return [_creating(plan, [*statements, *_guards(plan)])]
 
 
@@ -107,7 +113,7 @@ def _shared_functions(plan: TransactionPlan) -> list[str]:
         *_function("@@take@@", taking, "pg_catalog.int8", functions.take_function(plan))[:1],
         "REVOKE ALL ON FUNCTION @@take@@(pg_catalog.bool, pg_catalog.bool) FROM PUBLIC",
         *_function("@@overtaken@@", "ac_old pg_catalog.int8", "pg_catalog.int8", functions.overtaken_function(plan)),
-        *_function(settle, "", "pg_catalog.trigger", functions.settle_function()),
+        *_function(settle, "", "pg_catalog.trigger", functions.settle_function(plan)),
         # It cannot be replaced, and stays what it is.
         f"DROP TRIGGER IF EXISTS {trigger_name('settle')} ON @@transactions@@",
         (
@@ -148,6 +154,7 @@ def _words(plan: TriggerPlan) -> str:
     SELECT ARRAY[
         ARRAY['@@transactions@@', ac_transactions],
         ARRAY['@@transaction_schema@@', ac_transaction_schema],
+        ARRAY['@@transaction_schema_as_text@@', quote_literal(ac_transaction_schema)],
         ARRAY['@@take@@', ac_transaction_schema || '.' || {literal(take)}],
         ARRAY['@@overtaken@@', ac_transaction_schema || '.' || {literal(overtaken)}],
         ARRAY['@@marker@@', quote_literal(ac_marker)],
@@ -197,7 +204,10 @@ BEGIN{_words(plan)}
     SELECT ac_words || ARRAY[
         ARRAY['@@live@@', quote_ident(ln.nspname) || '.' || quote_ident(l.relname)],
         ARRAY['@@versions@@', quote_ident(vn.nspname) || '.' || quote_ident(v.relname)],
-        ARRAY['@@history_schema@@', quote_ident(vn.nspname)]
+        ARRAY['@@history_schema@@', quote_ident(vn.nspname)],
+        ARRAY['@@named@@', quote_literal('async_continuum.named_' || pg_catalog.substr(
+            pg_catalog.md5(quote_ident(vn.nspname) || '.' || quote_ident(v.relname)), 1, 8
+        ))]
     ] INTO ac_words
     FROM pg_catalog.pg_class l JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace,
         pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
