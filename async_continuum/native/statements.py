@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from async_continuum.native import functions
@@ -52,6 +53,11 @@ def create_statements(plan: TriggerPlan) -> list[str]:
             f"CREATE OR REPLACE TRIGGER {trigger} {_EVENTS[role]} FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
             f"COMMENT ON TRIGGER {trigger} ON @@live@@ IS {literal(plan.fingerprint)}",
         ]
+    # So that a migration finds what there was, when it makes something else of it.
+    statements.append(
+        f"COMMENT ON FUNCTION @@history_schema@@.{quoted(function_of(plan, 'insert'))}()"
+        f" IS {literal(json.dumps(plan.as_dict()))}"
+    )
     return [_creating(plan, [*statements, *_guards(plan)])]
 
 

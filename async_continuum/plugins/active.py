@@ -26,9 +26,17 @@ class Plugins(Extras):
 
     plugins: tuple[Plugin, ...]
 
+    @cached_property
+    def _overriding(self) -> dict[str, tuple[Plugin, ...]]:
+        return {}
+
     def overriding(self, hook: str) -> tuple[Plugin, ...]:
         """List the plugins that have something to do at a hook."""
-        return tuple(each for each in self.plugins if getattr(type(each), hook) is not getattr(Plugin, hook))
+        known = self._overriding.get(hook)
+        if known is None:
+            known = tuple(each for each in self.plugins if getattr(type(each), hook) is not getattr(Plugin, hook))
+            self._overriding[hook] = known
+        return known
 
     def not_done_by_triggers(self, hook: str) -> tuple[Plugin, ...]:
         """List the plugins that have something to do at a hook, which triggers do not do for them."""

@@ -39,6 +39,8 @@ class TransactionChangesPlugin(Plugin):
             build.transaction_id(primary_key=True),
             Column("entity_name", Unicode(255), primary_key=True),
             names="entity_name",
+            # All of a row is in its key: SQLite need not store it twice.
+            sqlite_with_rowid=False,
         )
         # By name and id: the last transactions that changed something of a class are at the end of a range.
         Index(f"ix_{self._table_name}_entity_name", table.c.entity_name, table.c.transaction_id)
