@@ -15,6 +15,7 @@ Creating is idempotent and replaces what is stale. It wants the table, its versi
 there; a column that history keeps can be dropped or renamed only together with new triggers.
 """
 
+from async_continuum.native.conditions import recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
 from async_continuum.native.installed import PARTIAL, existing, installed, stale
 from async_continuum.native.plan import TransactionPlan, TriggerPlan, plan_of, records, transaction_plan_of
@@ -35,6 +36,7 @@ __all__ = [
     "install",
     "installed",
     "plan_of",
+    "recorded_condition",
     "records",
     "signed_as",
     "stale",

@@ -13,9 +13,10 @@ from sqlalchemy import Sequence as DatabaseSequence
 
 from async_continuum.build import TableHistory, may_have_twins
 from async_continuum.declare import OnTruncate
+from async_continuum.native.conditions import Condition, kept_condition, recorded_condition
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,27 @@ class TransactionPlan:
             self,
             schema=schemas.get(self.schema, self.schema),
             sequence_schema=schemas.get(self.sequence_schema, self.sequence_schema),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChainedTable:
+    """One of the tables that hold the rows of an entity together, under joined inheritance. A value."""
+
+    name: str
+    versions: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    """In the order of the topmost table's key."""
+    schema: str | None = None
+    versions_schema: str | None = None
+
+    def translated(self, schemas: Mapping[str | None, str | None]) -> ChainedTable:
+        """Replace schemas as ``schema_translate_map`` does."""
+        return replace(
+            self,
+            schema=schemas.get(self.schema, self.schema),
+            versions_schema=schemas.get(self.versions_schema, self.versions_schema),
         )
 
 
@@ -65,6 +87,21 @@ class TriggerPlan:
     on_truncate: OnTruncate = "record"
     append_only: bool = False
     """Whether history may be changed by nothing but recording."""
+    kept: Condition | None = None
+    """Which rows are of a class whose history is kept, where others share the table; under joined inheritance, the
+    topmost one."""
+    recorded: Condition | None = None
+    """Which rows are recorded (``record_if``); likewise."""
+    chain: tuple[ChainedTable, ...] = ()
+    """All tables of a joined hierarchy, the topmost first, this one among them: they are versioned together."""
+    names_class: str | None = None
+    """The column of the topmost of them by which its rows say of which class they are."""
+
+    @property
+    def place(self) -> int:
+        """Give this table's place in its chain."""
+        places = (i for i, each in enumerate(self.chain) if (each.schema, each.name) == (self.schema, self.name))
+        return next(places, 0)
 
     @property
     def fullname(self) -> str:
@@ -79,16 +116,17 @@ class TriggerPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as literals: strings, lists, None; what a migration script writes down."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in {**asdict(self), "transaction": _listed(asdict(self.transaction))}.items()
-        }
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TriggerPlan:
         """Read what `as_dict` gave."""
-        transaction = TransactionPlan(**_frozen(given["transaction"]))
-        return cls(**{**_frozen(given), "transaction": transaction})
+        parts: dict[str, Any] = {"transaction": TransactionPlan(**_frozen(given["transaction"]))}
+        parts["chain"] = tuple(ChainedTable(**_frozen(each)) for each in given.get("chain") or ())
+        for name in ("kept", "recorded"):
+            parts[name] = Condition(**_frozen(given[name])) if given.get(name) else None
+        return cls(**{**_frozen(given), **parts})
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TriggerPlan:
         """Replace schemas as ``schema_translate_map`` does."""
@@ -97,12 +135,14 @@ class TriggerPlan:
             schema=schemas.get(self.schema, self.schema),
             versions_schema=schemas.get(self.versions_schema, self.versions_schema),
             transaction=self.transaction.translated(schemas),
+            chain=tuple(each.translated(schemas) for each in self.chain),
         )
 
 
 def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
     """Describe the triggers of a table's history, signed in ``transactions``."""
     table, versions = history.table, history.version_table
+    leader = history.leader or history
     return TriggerPlan(
         name=table.name,
         schema=table.schema,
@@ -117,6 +157,10 @@ def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
         transaction=transaction_plan_of(transactions),
         on_truncate=history.settings.on_truncate,
         append_only=history.settings.append_only,
+        kept=kept_condition(leader),
+        recorded=recorded_condition(leader),
+        chain=tuple(map(_chained, (leader, *leader.followers))) if leader.followers else (),
+        names_class=leader.table.c[leader.names_class].name if leader.followers and leader.names_class else None,
     )
 
 
@@ -137,8 +181,22 @@ def transaction_plan_of(table: Table) -> TransactionPlan:
     )
 
 
-def _listed(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+def _chained(history: TableHistory) -> ChainedTable:
+    table, versions = history.table, history.version_table
+    return ChainedTable(
+        name=table.name,
+        schema=table.schema,
+        versions=versions.name,
+        versions_schema=versions.schema,
+        columns=tuple(table.c[key].name for key in history.columns),
+        key=tuple(table.c[key].name for key in history.key),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from async_continuum.native import functions
+from async_continuum.native.asking import CONDITIONS, condition_functions, words_of_conditions
 from async_continuum.native.guarding import GUARDS, guard_function
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
 from async_continuum.native.text import (
@@ -43,6 +44,7 @@ def create_statements(plan: TriggerPlan) -> list[str]:
         f"COMMENT ON FUNCTION {mover}({_TWO_IDS}) IS @@marker@@",
         _REBUILD,
         *_shared_functions(plan.transaction),
+        *condition_functions(plan),
     ]
     for role in ROLES:
         name = f"@@history_schema@@.{quoted(function_of(plan, role))}"
@@ -207,6 +209,7 @@ BEGIN{_words(plan)}
             'async_continuum: ', ac_versions, ' is no ordinary table, or ids of ', ac_transactions, ' have no sequence'
         );
     END IF;
+{_words_of_chain(plan)}{words_of_conditions(plan)}
     -- The equality that the primary key goes by: of an extension's type, it may stand in any schema.
     SELECT ac_words || pg_catalog.array_agg(ARRAY[
         '@@equals' || (k.place - 1) || '@@', 'OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
@@ -229,9 +232,30 @@ END"""
     return f"DO {dollar_quoted(body)}"
 
 
+def _words_of_chain(plan: TriggerPlan) -> str:
+    named = [
+        (f"@@{role}{place}@@", literal(relation(name, schema)))
+        for place, each in enumerate(plan.chain)
+        for role, name, schema in (
+            ("live", each.name, each.schema),
+            ("versions", each.versions, each.versions_schema),
+        )
+    ]
+    if not named:
+        return ""
+    pairs = ", ".join(f"({literal(word)}, {name}::pg_catalog.regclass)" for word, name in named)
+    return f"""
+    SELECT ac_words || pg_catalog.array_agg(
+        ARRAY[w.word, quote_ident(n.nspname) || '.' || quote_ident(c.relname)]
+    ) INTO ac_words
+    FROM (VALUES {pairs}) AS w(word, rel)
+    JOIN pg_catalog.pg_class c ON c.oid = w.rel
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace;"""
+
+
 def _dropping(plan: TriggerPlan) -> str:
     transaction = plan.transaction
-    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber", "guard"))
+    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber", "guard", *CONDITIONS))
     triggers = ", ".join(literal(trigger_name(role)) for role in (*ROLES, *GUARDS))
     shared = ", ".join(literal(function_of_transactions(transaction, role)) for role in _SHARED)
     transactions = literal(relation(transaction.name, transaction.schema))

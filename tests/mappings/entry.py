@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase
 
 from async_continuum import VersioningManager, make_versioned, remove_versioning
+from tests.kit import mode
 
 Values = Mapping[str, Any]
 BOTH = ("sqlite", "postgresql")
@@ -74,7 +75,7 @@ def new_base() -> Any:
 def declared(entry: Entry, strategy: str) -> Iterator[Subject]:
     """Declare an entry on a Base of its own, versioned by a manager of its own, and take both away afterwards."""
     base = (entry.base or new_base)()
-    options: Any = {"strategy": strategy, **entry.options}
+    options: Any = mode.options(strategy=strategy, **entry.options)
     manager = make_versioned(mapper=entry.scope or base, manager=VersioningManager(), options=options, user_cls=None)
     try:
         model = entry.declare(base)
