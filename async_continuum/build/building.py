@@ -36,6 +36,7 @@ _OF_A_HIERARCHY = (
     "create_models",
     "native_versioning",
     "append_only",
+    "on_truncate",
 )
 
 

@@ -105,9 +105,9 @@ class Recorder:
         self.flushed()
 
     def record_rows(self, changes: Iterable[TableChanges]) -> None:
-        """Version rows as they are, part by part; no row is in two of them."""
+        """Version rows as they are, part by part, whoever records them else; no row is in two of them."""
         self.before_flush()
-        self._record_all(changes)
+        self._record_all(changes, unwritten=True)
         self.flushed()
 
     def record_within_flush(self, changes: TableChanges) -> None:
@@ -117,11 +117,11 @@ class Recorder:
         self._record(changes)
         self._seen = {}
 
-    def _record_all(self, written: Iterable[TableChanges]) -> None:
+    def _record_all(self, written: Iterable[TableChanges], *, unwritten: bool = False) -> None:
         moved, arrived = self.changes.take_moved(), dict[TableHistory, AnyKeys]()
         for changes in written:
             if changes.live or changes.gone:
-                self._record(changes)
+                self._record(changes, unwritten=unwritten)
             if not moved:
                 continue
             fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
@@ -137,8 +137,9 @@ class Recorder:
                 self._record(moved_along(connection, cascade, keys))
         self._seen = {}
 
-    def _record(self, changes: TableChanges) -> None:
-        if records(changes.history, changes.connection):
+    def _record(self, changes: TableChanges, *, unwritten: bool = False) -> None:
+        # Of rows that no statement has written, no trigger has been called.
+        if records(changes.history, changes.connection) and not unwritten:
             return
         place, ledger = self._begin(changes)
         target = self._target(changes)

@@ -18,12 +18,20 @@ there; a column that history keeps can be dropped or renamed only together with 
 from async_continuum.native.conditions import recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
 from async_continuum.native.installed import PARTIAL, existing, installed, stale
-from async_continuum.native.plan import TransactionPlan, TriggerPlan, plan_of, records, transaction_plan_of
+from async_continuum.native.plan import (
+    ChainedTable,
+    TransactionPlan,
+    TriggerPlan,
+    plan_of,
+    records,
+    transaction_plan_of,
+)
 from async_continuum.native.signing import give_way, signed_as, take
 from async_continuum.native.statements import create_statements, drop_statements
 
 __all__ = [
     "PARTIAL",
+    "ChainedTable",
     "TransactionPlan",
     "TriggerDDL",
     "TriggerPlan",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from async_continuum.native.plan import TriggerPlan
 from async_continuum.native.text import DIFFERS, EQ, NE, Words, quoted
@@ -71,17 +71,6 @@ class LeadingWords(ChainedWords):
 
 def words_of_chain(plan: TriggerPlan) -> tuple[LeadingWords, tuple[ChainedWords, ...]]:
     """Name the tables of a hierarchy: the topmost one, and those below it."""
-    top, *rest = (
-        replace(
-            plan,
-            name=each.name,
-            schema=each.schema,
-            versions=each.versions,
-            versions_schema=each.versions_schema,
-            columns=each.columns,
-            key=each.key,
-        )
-        for each in plan.chain
-    )
+    top, *rest = plan.hierarchy
     below = tuple(ChainedWords(each, place + 1) for place, each in enumerate(rest))
     return LeadingWords(top, 0, below), below

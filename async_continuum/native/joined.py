@@ -14,6 +14,7 @@ from async_continuum.native.chained import ChainedWords, LeadingWords, words_of_
 from async_continuum.native.plan import TriggerPlan
 from async_continuum.native.text import DIFFERS, EQ, LT, NE, Words, dollar_quoted, quoted
 
+_EVER = "9223372036854775807"
 _ROWS = {"insert": "new_rows", "delete": "old_rows"}
 
 
@@ -70,7 +71,7 @@ def _at_once(top: LeadingWords, own: ChainedWords, role: str) -> str:
     if role != "insert":
         return ""
     rows = top.only("new_rows") if own is top else "new_rows"
-    known = f"SELECT FROM {rows} n CROSS JOIN LATERAL {part.newest(own, 'true', before='9223372036854775807')}"
+    known = f"SELECT FROM {rows} n CROSS JOIN LATERAL {part.newest(own, 'true', before=_EVER)}"
     if own is top:
         others = " ".join(
             f"OR EXISTS (SELECT FROM new_rows n CROSS JOIN LATERAL"
@@ -131,9 +132,10 @@ def _images(top: LeadingWords, own: ChainedWords, rows: str) -> str:
 
 
 def _not_ended(top: LeadingWords, alive: str) -> str:
-    # Nothing is truncated yet when this is called; what the topmost table says is gone with it, is.
-    ended = part.own(top, f"own.{top.operation} AS operation")
-    return f"(SELECT n.* FROM {alive} n LEFT JOIN LATERAL {ended} ON true WHERE own.operation IS DISTINCT FROM 2)"
+    # Nothing is truncated yet when this is called. What goes with it from the topmost table has ended by now, or has
+    # no version any more.
+    last = part.newest(top, f"b.{top.operation} AS operation", before=_EVER)
+    return f"(SELECT n.* FROM {alive} n CROSS JOIN LATERAL {last} WHERE b.operation {NE} 2)"
 
 
 def _gone_below(own: ChainedWords, role: str) -> str:

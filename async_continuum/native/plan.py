@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2s
 from typing import Any
@@ -102,6 +102,31 @@ class TriggerPlan:
         """Give this table's place in its chain."""
         places = (i for i, each in enumerate(self.chain) if (each.schema, each.name) == (self.schema, self.name))
         return next(places, 0)
+
+    @property
+    def hierarchy(self) -> tuple[TriggerPlan, ...]:
+        """Give the plans of all tables of its chain, which hold for all of them alike; of a table alone, its own."""
+        return tuple(
+            replace(
+                self,
+                name=each.name,
+                schema=each.schema,
+                versions=each.versions,
+                versions_schema=each.versions_schema,
+                columns=each.columns,
+                key=each.key,
+            )
+            for each in self.chain
+        ) or (self,)
+
+    def with_columns(self, named: Callable[[tuple[str, ...]], tuple[str, ...]]) -> TriggerPlan:
+        """Give the plan of a table whose columns have changed, in its chain as well."""
+        columns, key, place = named(self.columns), named(self.key), self.place
+        chain = tuple(
+            replace(each, columns=columns, key=key) if number == place else each
+            for number, each in enumerate(self.chain)
+        )
+        return replace(self, columns=columns, key=key, chain=chain)
 
     @property
     def fullname(self) -> str:
