@@ -109,7 +109,7 @@ def _as_it_is(context: AutogenContext, plan: TriggerPlan) -> TriggerPlan:
     same = set(columns) == set(plan.columns)
     ends = plan.ends if plan.ends is None or plan.ends in kept else None
     top = _columns(context, (plan.chain[0].schema, plan.chain[0].name)) if plan.chain else live
-    asked = {
+    asked: dict[str, Any] = {
         role: given if given is None or set(given.columns) <= set(top) else None
         for role, given in (("kept", plan.kept), ("recorded", plan.recorded))
     }
