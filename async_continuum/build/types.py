@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class _Operations(dict[int | None, Operation | None]):
+    def __missing__(self, value: Any) -> Operation:
+        return Operation(value)
+
+
+_OPERATIONS = _Operations({None: None} | {each.value: each for each in Operation})
+
+
 class OperationType(TypeDecorator[Operation]):
     """An `Operation` in Python, a small integer in the table."""
 
@@ -52,4 +61,8 @@ class OperationType(TypeDecorator[Operation]):
         return None if value is None else int(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Operation | None:
-        return None if value is None else Operation(value)
+        return _OPERATIONS[value]
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Operation | None]:
+        # For each row that is read, a look-up rather than three calls of Python functions.
+        return _OPERATIONS.__getitem__

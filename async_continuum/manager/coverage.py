@@ -89,7 +89,9 @@ class Coverage:
     def plans(self, schemas: Mapping[str | None, str | None]) -> Iterator[tuple[Kept, TableHistory, TriggerPlan]]:
         """Say what the triggers of every table are, or would be, where schemas are translated so."""
         for kept, history in self._histories():
-            yield kept, history, plan_of(history, kept.transaction_table).translated(schemas)
+            entity = kept.model.__name__ if isinstance(kept, Blueprint) else None
+            plan = plan_of(history, kept.transaction_table, entity=entity)
+            yield kept, history, plan.translated(schemas)
 
     def _histories(self) -> Iterator[tuple[Kept, TableHistory]]:
         # The classes of a hierarchy share tables.

@@ -63,7 +63,7 @@ class Recorder:
         self.changes = FlushChanges(coverage.waiting)
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
-        self.announcement = Announcement(coverage, self._context, self._asked)
+        self.announcement = Announcement(session, coverage, self._context, self._asked)
         self._sharing = Sharing(coverage, self.announcement)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
@@ -105,9 +105,9 @@ class Recorder:
         self.flushed()
 
     def record_rows(self, changes: Iterable[TableChanges]) -> None:
-        """Version rows as they are, part by part, whoever records them else; no row is in two of them."""
+        """Version rows as they are, part by part; no row is in two of them. No trigger sees what nobody writes."""
         self.before_flush()
-        self._record_all(changes, unwritten=True)
+        self._record_all(changes, unseen=True)
         self.flushed()
 
     def record_within_flush(self, changes: TableChanges) -> None:
@@ -117,11 +117,11 @@ class Recorder:
         self._record(changes)
         self._seen = {}
 
-    def _record_all(self, written: Iterable[TableChanges], *, unwritten: bool = False) -> None:
+    def _record_all(self, written: Iterable[TableChanges], *, unseen: bool = False) -> None:
         moved, arrived = self.changes.take_moved(), dict[TableHistory, AnyKeys]()
         for changes in written:
             if changes.live or changes.gone:
-                self._record(changes, unwritten=unwritten)
+                self._record(changes, unseen=unseen)
             if not moved:
                 continue
             fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
@@ -137,9 +137,8 @@ class Recorder:
                 self._record(moved_along(connection, cascade, keys))
         self._seen = {}
 
-    def _record(self, changes: TableChanges, *, unwritten: bool = False) -> None:
-        # Of rows that no statement has written, no trigger has been called.
-        if records(changes.history, changes.connection) and not unwritten:
+    def _record(self, changes: TableChanges, *, unseen: bool = False) -> None:
+        if not unseen and records(changes.history, changes.connection):
             return
         place, ledger = self._begin(changes)
         target = self._target(changes)
@@ -164,8 +163,11 @@ class Recorder:
         for transaction_class, signature in self.signatures.items():
             place = self._place(transaction_class)
             if self._sharing.is_at(place):
-                ledger = self.ledgers.at(place)
-                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
+                learnt = self._sharing.learn(place, self.ledgers.at(place), signature.values, at_last=False)
+                self._put(place, self.ledgers.at(place), learnt)
+        if self._coverage.plugins.sees_flushes:
+            for place, ledger in self.ledgers:
+                self._put(place, ledger, self._sharing.follow(place, ledger))
         self._move()
         self._sign()
 
@@ -180,14 +182,12 @@ class Recorder:
                 self.sign(place)
         for place, ledger in self.ledgers:
             connection, transaction_class = place
-            shared = self._sharing.is_at(place) and bool(ledger.tables)
-            if shared:
-                ledger = self._put(place, ledger, self._sharing.take(place, ledger))
+            if transaction_class not in self.signatures:
+                ledger = self._put(place, ledger, self._sharing.follow(place, ledger))
             if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
                 continue
-            table = transaction_class.__mapper__.local_table
-            tables = ledger.tables.union(self._coverage.native.get(transaction_class, ()) if shared else ())
-            if drop_if_empty(connection, table, ledger.transaction_id, tables):
+            tables = self._sharing.tables(place, ledger)
+            if drop_if_empty(connection, transaction_class.__mapper__.local_table, ledger.transaction_id, tables):
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))

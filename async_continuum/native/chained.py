@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from async_continuum.native.plan import TriggerPlan
-from async_continuum.native.text import DIFFERS, EQ, NE, Words, quoted
+from async_continuum.native.text import DIFFERS, EQ, NE, Words, literal, quoted, relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class ChainedWords(Words):
     @property
     def live(self) -> str:
         return f"@@live{self.place}@@"
+
+    def differs_at_all(self, a: str, b: str) -> str:
+        """Two versions that hold something else, what plugins add included."""
+        names = (*self.plan.columns, *(flag for _, flag in self.plan.flags))
+        return f"ROW({self.of(a, names)})::pg_catalog.record {DIFFERS} ROW({self.of(b, names)})::pg_catalog.record"
 
     def is_row_of(self, a: str, other: Words, b: str) -> str:
         """A row of this table and one of another, of one entity."""
@@ -74,3 +79,25 @@ def words_of_chain(plan: TriggerPlan) -> tuple[LeadingWords, tuple[ChainedWords,
     top, *rest = plan.hierarchy
     below = tuple(ChainedWords(each, place + 1) for place, each in enumerate(rest))
     return LeadingWords(top, 0, below), below
+
+
+def what_tables_are_called(plan: TriggerPlan) -> str:
+    """Say what the words for these tables mean where the DDL runs."""
+    named = [
+        (f"@@{role}{place}@@", literal(relation(name, schema)))
+        for place, each in enumerate(plan.chain)
+        for role, name, schema in (
+            ("live", each.name, each.schema),
+            ("versions", each.versions, each.versions_schema),
+        )
+    ]
+    if not named:
+        return ""
+    pairs = ", ".join(f"({literal(word)}, {name}::pg_catalog.regclass)" for word, name in named)
+    return f"""
+    SELECT ac_words || pg_catalog.array_agg(
+        ARRAY[w.word, quote_ident(n.nspname) || '.' || quote_ident(c.relname)]
+    ) INTO ac_words
+    FROM (VALUES {pairs}) AS w(word, rel)
+    JOIN pg_catalog.pg_class c ON c.oid = w.rel
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace;"""

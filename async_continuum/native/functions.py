@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from async_continuum.native import joined
+from async_continuum.native import beside, joined
 from async_continuum.native import recording as part
 from async_continuum.native.chained import words_of_chain
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
@@ -45,7 +45,7 @@ BEGIN
         ac_tx := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;
     END IF;
 {body}
-    IF ac_taken THEN
+    IF ac_taken THEN{beside.forget_class(w)}
         {_look_again("ac_tx")}
     END IF;
     RETURN NULL;
@@ -60,8 +60,8 @@ def _insert(w: Words) -> str:
         return take + _live(w, rows, "0", inserted=True)
     return f"""{take}
     IF NOT EXISTS (SELECT FROM {new_rows} n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
-        INSERT INTO {w.versions} ({w.columns}, {w.begins}, {w.operation}) SELECT {w.of("n")}, ac_tx, 0
-        FROM {new_rows} n;
+        INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM {new_rows} n;
+        {beside.name_class(w)}
         RETURN NULL;
     END IF;{_live(w, rows, "0", inserted=True)}"""
 
@@ -88,7 +88,7 @@ def _update(w: Words) -> str:
     before = f"(SELECT DISTINCT ON ({w.of('r', w.plan.key)}) {w.of('r')} FROM old_rows r) o"
     paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN {before} ON {w.same('o', 'n')}", where=unchanged)
     # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
-    paired = f"EXECUTE {_as_text(paired)} USING ac_tx;"
+    paired = f"EXECUTE {_as_text(paired)} USING ac_tx;{beside.name_class(w)}"
     anything = part.says_something(w, new_rows)
     if w.going("r"):
         anything += f" OR EXISTS (SELECT FROM {gone} n)"
@@ -141,17 +141,25 @@ def _at_once(w: Words, close_one: str, close: str, rows: str, operation: int) ->
 
     And a shorter way for one row alone, as the ORM sends a thousand times in a flush of a thousand objects.
     """
-    insert = f"INSERT INTO {w.versions} ({w.columns}, {w.begins}, {w.operation}) SELECT {w.of('n')}, ac_tx, {operation}"
+    insert, rows_n = f"INSERT INTO {w.versions} ({w.target})", f"{rows} n"
+    if operation == 2:
+        insert += f" SELECT {w.gone('n')}, ac_tx, 2{w.all_changed}"
+    else:
+        insert += f" SELECT {w.of('n')}, ac_tx, 1{w.changed}"
+        if w.plan.flags:
+            b = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
+            rows_n += f" CROSS JOIN LATERAL {b}"
+    name = beside.name_class(w)
     return f"""
     {close_one}
     IF FOUND THEN
-        {insert} FROM {rows} n;
+        {insert} FROM {rows_n};{name}
         RETURN NULL;
     END IF;
     {close}
     GET DIAGNOSTICS ac_closed = ROW_COUNT;
-    {insert} FROM {rows} n WHERE ac_closed {EQ} (SELECT pg_catalog.count(*) FROM {rows});
-    IF FOUND THEN
+    {insert} FROM {rows_n} WHERE ac_closed {EQ} (SELECT pg_catalog.count(*) FROM {rows});
+    IF FOUND THEN{name}
         RETURN NULL;
     END IF;"""
 
@@ -199,20 +207,25 @@ def take_function(plan: TransactionPlan) -> str:
 DECLARE
     ac_setting pg_catalog.text := pg_catalog.current_setting(@@setting@@, true);
     ac_context pg_catalog.text := pg_catalog.current_setting('{CONTEXT}', true);
+    ac_rows pg_catalog.text := pg_catalog.current_setting('{beside.ROWS}', true);
     ac_id pg_catalog.int8;
+    ac_into pg_catalog.text;
+    ac_from pg_catalog.text;
 BEGIN
     IF pg_catalog.split_part(ac_setting, ':', 2) {EQ} {_XID} THEN
         ac_id := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;
     ELSIF ac_peek THEN
         RETURN NULL;
     ELSE
-        INSERT INTO @@transactions@@ AS t (id, issued_at{columns})
-        SELECT @@next@@, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){values}
-        FROM pg_catalog.jsonb_populate_record(
-            NULL::@@transactions@@,
-            (CASE WHEN ac_context {NE} '' THEN ac_context ELSE '{{}}' END)::pg_catalog.jsonb
-        ) given
-        RETURNING t.id INTO ac_id;
+        ac_id := @@next@@;
+        IF ac_context {NE} '' THEN
+            INSERT INTO @@transactions@@ (id, issued_at{columns})
+            SELECT ac_id, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){values}
+            FROM pg_catalog.jsonb_populate_record(NULL::@@transactions@@, ac_context::pg_catalog.jsonb) given;
+        ELSE
+            INSERT INTO @@transactions@@ (id, issued_at{columns})
+            VALUES (ac_id, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){", NULL" * len(plan.columns)});
+        END IF;{beside.insert_rows(plan)}
         ac_setting := '';
     END IF;
     IF ac_setting {EQ} '' OR (ac_kept AND pg_catalog.split_part(ac_setting, ':', 3) {EQ} '') THEN
@@ -239,6 +252,7 @@ BEGIN
     SELECT ac_new, pg_catalog.timezone('utc', pg_catalog.clock_timestamp()){values}
     FROM @@transactions@@ t WHERE t.id {EQ} ac_old;
     @@move@@
+    {beside.move_companions(plan)}
     DELETE FROM @@transactions@@ AS t WHERE t.id {EQ} ac_old;
     PERFORM pg_catalog.set_config(
         @@setting@@, pg_catalog.concat(ac_new, ':', {_XID}, ':', pg_catalog.split_part(ac_setting, ':', 3)), true
@@ -250,7 +264,7 @@ BEGIN
 END"""
 
 
-def settle_function() -> str:
+def settle_function(plan: TransactionPlan) -> str:
     """Write the body that takes a transaction away at commit, where nothing is left of what it had recorded."""
     return f"""{_CONFLICT}
 DECLARE
@@ -260,7 +274,8 @@ BEGIN
     IF ac_is_current AND pg_catalog.split_part(ac_setting, ':', 3) {EQ} 'kept' THEN
         RETURN NULL;
     END IF;
-    IF NOT (@@holds@@) THEN
+    IF NOT (@@holds@@ OR {beside.is_kept(plan)}) THEN
+        {beside.drop_companions(plan)}
         DELETE FROM @@transactions@@ AS t WHERE t.id {EQ} NEW.id;
         IF ac_is_current THEN
             PERFORM pg_catalog.set_config(@@setting@@, '', true);

@@ -83,8 +83,7 @@ def _at_once(top: LeadingWords, own: ChainedWords, role: str) -> str:
         others = f"OR EXISTS ({inserted} WHERE (led.operation {EQ} 0) IS NOT TRUE)"
     return f"""
     IF NOT (EXISTS ({known}) {others}) THEN
-        INSERT INTO {own.versions} ({own.columns}, {own.begins}, {own.operation})
-        SELECT {own.of("n")}, ac_tx, 0 FROM {rows} n;
+        INSERT INTO {own.versions} ({own.target}) SELECT {own.of("n")}, ac_tx, 0{own.all_changed} FROM {rows} n;
         RETURN NULL;
     END IF;"""
 
@@ -164,13 +163,12 @@ def _left(top: LeadingWords, own: ChainedWords, role: str) -> str:
         f" ELSE e.operation IS NULL AND led.operation IS DISTINCT FROM 0 END"
     )
     ends = f"(led.operation IS NOT NULL OR (e.operation {NE} 2 AND {lives} IS NULL))"
-    values = ", ".join(f"{column}=excluded.{column}" for column in map(quoted, own.plan.columns))
     mine = part.own(own, "own.ctid AS at")
     return f"""
     {"" if own.plan.ends is None else part.close(own, gone, f"b.{own.operation} {NE} 2")}
-    INSERT INTO {own.versions} AS own ({own.columns}, {own.begins}, {own.operation})
-    SELECT {own.of("n")}, ac_tx, 2 {found} WHERE {ends} AND {was_there}
-    ON CONFLICT ({own.key_of_conflict}) DO UPDATE SET {values}, {own.operation}=2;
+    INSERT INTO {own.versions} AS own ({own.target})
+    SELECT {own.gone("n")}, ac_tx, 2{own.all_changed} {found} WHERE {ends} AND {was_there}
+    ON CONFLICT ({own.key_of_conflict}) DO UPDATE SET {own.replaced}, {own.operation}=2;
     DELETE FROM ONLY {own.versions} AS v WHERE v.ctid {EQ} ANY (ARRAY(
         SELECT own.at {found} CROSS JOIN LATERAL {mine} WHERE NOT {was_there}
     ));"""
@@ -207,20 +205,34 @@ def _follow(top: LeadingWords, w: ChainedWords, keys: str, *, truncated: bool, o
         undone = f"(led.operation IS NULL OR (b.operation {EQ} 2 AND {lives} IS NULL))"
         where = f" WHERE b.ends {EQ} ac_tx AND own.found IS NULL AND {undone}"
         reopen = f"{part.update_ends(w, keys, ended, 'NULL', where)};"
-    values = ", ".join(f"{column}=excluded.{column}" for column in map(quoted, w.plan.columns))
     mine = part.own(w, "own.ctid AS at")
+    flags = compared = ""
+    if w.plan.flags:
+        flags = f"{w.changed.replace('(b.operation IS NULL', '(led.operation {NE} 1 OR b.operation IS NULL')}"
+        b = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
+        compared = f" LEFT JOIN LATERAL {b} ON true"
     stays = f"(own.{w.operation} {NE} 2 OR excluded.{w.operation} {EQ} 2) AND " if truncated else ""
     return f"""
     {close}
-    INSERT INTO {w.versions} AS own ({w.columns}, {w.begins}, {w.operation})
-    SELECT {w.of("n")}, ac_tx, led.operation FROM {_stored(w, keys)} n CROSS JOIN LATERAL {_lead(top, w)}
-    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}=excluded.{w.operation}
-    WHERE {stays}(own.{w.operation} {NE} excluded.{w.operation} OR {w.differs("own", "excluded")});
+    INSERT INTO {w.versions} AS own ({w.target})
+    SELECT {_held(w)}, ac_tx, led.operation{flags}
+    FROM {_stored(w, keys)} n CROSS JOIN LATERAL {_lead(top, w)}{compared}
+    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {w.replaced}, {w.operation}=excluded.{w.operation}
+    WHERE {stays}(own.{w.operation} {NE} excluded.{w.operation} OR {w.differs_at_all("own", "excluded")});
     DELETE FROM ONLY {w.versions} AS v WHERE v.ctid {EQ} ANY (ARRAY(
         SELECT own.at FROM {keys} n {lead} CROSS JOIN LATERAL {mine}
         WHERE led.operation IS NULL OR ({_another_class(top, w)} AND {lives} IS NULL)
     ));
     {reopen}"""
+
+
+def _held(w: ChainedWords) -> str:
+    nulled = set(w.plan.nulled)
+    held = (f"n.{quoted(name)}" for name in w.plan.columns)
+    return ", ".join(
+        f"CASE WHEN led.operation {NE} 2 THEN {each} END" if name in nulled else each
+        for name, each in zip(w.plan.columns, held, strict=True)
+    )
 
 
 def _stored(w: ChainedWords, keys: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2s
 from typing import Any
@@ -12,11 +12,25 @@ from sqlalchemy import Connection, Table
 from sqlalchemy import Sequence as DatabaseSequence
 
 from async_continuum.build import TableHistory, may_have_twins
-from async_continuum.declare import OnTruncate
+from async_continuum.declare import COMPANIONS, Companion, OnTruncate
 from async_continuum.native.conditions import Condition, kept_condition, recorded_condition
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
 FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionPlan:
+    """A table whose rows belong to transactions, in plain names; it stands in the schema of theirs. A value."""
+
+    name: str
+    transaction_id: str = "transaction_id"
+    follows: tuple[str, ...] = ()
+    """Its other columns that may hold the id of the same transaction."""
+    keeps: bool = False
+    """Whether a row of it keeps its transaction, where no version is left."""
+    names: str | None = None
+    """Its column that says of which class the transaction changed something, where it holds nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,8 @@ class TransactionPlan:
     sequence: str | None = None
     """The sequence of its ids, where the column has no default of its own in the database."""
     sequence_schema: str | None = None
+    companions: tuple[CompanionPlan, ...] = ()
+    """What plugins keep beside transactions."""
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TransactionPlan:
         """Replace schemas as ``schema_translate_map`` does."""
@@ -51,6 +67,8 @@ class ChainedTable:
     """In the order of the topmost table's key."""
     schema: str | None = None
     versions_schema: str | None = None
+    flags: tuple[tuple[str, str], ...] = ()
+    nulled: tuple[str, ...] = ()
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> ChainedTable:
         """Replace schemas as ``schema_translate_map`` does."""
@@ -96,6 +114,12 @@ class TriggerPlan:
     """All tables of a joined hierarchy, the topmost first, this one among them: they are versioned together."""
     names_class: str | None = None
     """The column of the topmost of them by which its rows say of which class they are."""
+    entity: str | None = None
+    """What a companion that names classes calls the class of these rows."""
+    flags: tuple[tuple[str, str], ...] = ()
+    """Columns, each with the one of the version table that says whether the transaction has changed it."""
+    nulled: tuple[str, ...] = ()
+    """The columns in which a DELETE version holds NULL."""
 
     @property
     def place(self) -> int:
@@ -115,6 +139,8 @@ class TriggerPlan:
                 versions_schema=each.versions_schema,
                 columns=each.columns,
                 key=each.key,
+                flags=each.flags,
+                nulled=each.nulled,
             )
             for each in self.chain
         ) or (self,)
@@ -141,13 +167,15 @@ class TriggerPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as literals: strings, lists, None; what a migration script writes down."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        listed: dict[str, Any] = _listed(asdict(self))
+        return listed
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TriggerPlan:
         """Read what `as_dict` gave."""
-        parts: dict[str, Any] = {"transaction": TransactionPlan(**_frozen(given["transaction"]))}
+        signing = _frozen(given["transaction"])
+        companions = tuple(CompanionPlan(**each) for each in signing.get("companions", ()))
+        parts: dict[str, Any] = {"transaction": TransactionPlan(**{**signing, "companions": companions})}
         parts["chain"] = tuple(ChainedTable(**_frozen(each)) for each in given.get("chain") or ())
         for name in ("kept", "recorded"):
             parts[name] = Condition(**_frozen(given[name])) if given.get(name) else None
@@ -164,8 +192,8 @@ class TriggerPlan:
         )
 
 
-def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
-    """Describe the triggers of a table's history, signed in ``transactions``."""
+def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = None) -> TriggerPlan:
+    """Describe the triggers of a table's history, signed in ``transactions``; ``entity`` is its class."""
     table, versions = history.table, history.version_table
     leader = history.leader or history
     return TriggerPlan(
@@ -182,10 +210,28 @@ def plan_of(history: TableHistory, transactions: Table) -> TriggerPlan:
         transaction=transaction_plan_of(transactions),
         on_truncate=history.settings.on_truncate,
         append_only=history.settings.append_only,
+        entity=entity if any(each.names is not None for each in companions_of(transactions)) else None,
+        flags=_flags(history),
+        nulled=_nulled(history),
         kept=kept_condition(leader),
         recorded=recorded_condition(leader),
         chain=tuple(map(_chained, (leader, *leader.followers))) if leader.followers else (),
         names_class=leader.table.c[leader.names_class].name if leader.followers and leader.names_class else None,
+    )
+
+
+def companions_of(transactions: Table) -> tuple[CompanionPlan, ...]:
+    """Describe what plugins keep beside a transaction table."""
+    found: Sequence[Companion] = transactions.info.get(COMPANIONS, ())
+    return tuple(
+        CompanionPlan(
+            name=each.table.name,
+            transaction_id=each.transaction_id.name,
+            follows=tuple(column.name for column in each.follows),
+            keeps=each.keeps,
+            names=None if each.names is None else each.names.name,
+        )
+        for each in found
     )
 
 
@@ -203,6 +249,7 @@ def transaction_plan_of(table: Table) -> TransactionPlan:
         columns=tuple(column.name for column in table.c if column.name not in ("id", "issued_at")),
         sequence=sequence.name if named else None,
         sequence_schema=sequence.schema if named else None,
+        companions=companions_of(table),
     )
 
 
@@ -215,14 +262,33 @@ def _chained(history: TableHistory) -> ChainedTable:
         versions_schema=versions.schema,
         columns=tuple(table.c[key].name for key in history.columns),
         key=tuple(table.c[key].name for key in history.key),
+        flags=_flags(history),
+        nulled=_nulled(history),
     )
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+def _flags(history: TableHistory) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (history.table.c[each.beside].name, each.column.name)
+        for each in history.added
+        if each.says_changed and each.beside is not None
+    )
 
 
-def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+def _nulled(history: TableHistory) -> tuple[str, ...]:
+    columns = {key: history.table.c[key] for key in history.columns if key not in history.key}
+    return tuple(
+        column.name for column in columns.values() if history.extras.deleted_value(history, column) is not None
+    )
+
+
+def _listed(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {name: _listed(value) for name, value in given.items()}
+    return [_listed(each) for each in given] if isinstance(given, (list, tuple)) else given
+
+
+def _frozen(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {name: _frozen(value) for name, value in given.items()}
+    return tuple(_frozen(each) for each in given) if isinstance(given, (list, tuple)) else given

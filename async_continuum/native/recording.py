@@ -8,7 +8,8 @@ table) must not serve a statement of one.
 
 from __future__ import annotations
 
-from async_continuum.native.text import EQ, GT, LT, NE, Words, quoted
+from async_continuum.native.beside import name_class
+from async_continuum.native.text import EQ, GT, LT, NE, Words
 
 
 def newest(w: Words, fields: str, *, before: str | None = None) -> str:
@@ -81,15 +82,14 @@ def update_ends(w: Words, rows: str, found: str, value: str, where: str = "") ->
 
 
 def _insert(w: Words, selected: str, operation: str, where: str = "") -> str:
-    values = ", ".join(f"{column}=excluded.{column}" for column in map(quoted, w.plan.columns))
     # An entity that this transaction has inserted stays an INSERT, whatever it does to it afterwards.
     merged = f"CASE WHEN own.{w.operation} {EQ} 0 THEN 0 ELSE {operation} END"
     return f"""
-    INSERT INTO {w.versions} AS own ({w.columns}, {w.begins}, {w.operation})
+    INSERT INTO {w.versions} AS own ({w.target})
     {selected}
-    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {values}, {w.operation}={merged}{where};
+    ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {w.replaced}, {w.operation}={merged}{where};
     IF FOUND THEN
-        ac_taken := false;
+        ac_taken := false;{name_class(w)}
     END IF;"""
 
 
@@ -100,7 +100,7 @@ def write_live(w: Words, rows: str, hint: str, *, inserted: bool = False, joined
     this transaction already, where a trigger of the user's own has changed it before this one is called.
     """
     last = f"b.{w.ends} AS ends" if w.plan.ends else f"{w.differs('b', 'n')} AS differs"
-    b = newest(w, f"b.{w.operation} AS operation, {last}", before="ac_tx")
+    b = newest(w, f"b.{w.operation} AS operation, {last}{w.compared}", before="ac_tx")
     if w.plan.ends is not None:
         # What differed has been closed: an open one says already what is stored.
         unsaid, mine = "(b.operation IS NULL OR b.ends IS NOT NULL)", ""
@@ -108,7 +108,7 @@ def write_live(w: Words, rows: str, hint: str, *, inserted: bool = False, joined
         mine = f"LEFT JOIN LATERAL {own(w, 'true AS found')} ON true"
         unsaid = f"(b.operation IS NULL OR b.operation {EQ} 2 OR b.differs OR own.found)"
     operation = f"CASE WHEN b.operation IS NULL THEN {hint} WHEN b.operation {EQ} 2 THEN 0 ELSE 1 END"
-    selected = f"""SELECT {w.of("n")}, ac_tx, {operation}
+    selected = f"""SELECT {w.of("n")}, ac_tx, {operation}{w.changed}
     FROM {rows} n {joined} LEFT JOIN LATERAL {b} ON true {mine}
     WHERE {unsaid} AND {where}"""
     merged = f"CASE WHEN own.{w.operation} {EQ} 1 THEN excluded.{w.operation} ELSE 1 END" if inserted else "1"
@@ -123,7 +123,7 @@ def write_gone(w: Words, rows: str, *, deleted: bool) -> str:
     mine = own(w, "true AS found")
     b = newest(w, f"b.{w.operation} AS operation{f', b.{w.ends} AS ends' if w.plan.ends else ''}", before="ac_tx")
     known = f"b.operation {EQ} 2 AND own.found IS NULL"
-    selected = f"""SELECT {w.of("n")}, ac_tx, 2
+    selected = f"""SELECT {w.gone("n")}, ac_tx, 2{w.all_changed}
     FROM {rows} n LEFT JOIN LATERAL {b} ON true LEFT JOIN LATERAL {mine} ON true
     WHERE ({known}) IS NOT TRUE"""
     return _insert(w, selected, "2", "" if deleted else f" WHERE own.{w.operation} {NE} 2")

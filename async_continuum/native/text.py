@@ -91,6 +91,46 @@ class Words:
     def columns(self) -> str:
         return ", ".join(quoted(name) for name in self.plan.columns)
 
+    @property
+    def target(self) -> str:
+        """The columns that are written: those that history keeps, whose version it is, and what has changed."""
+        return ", ".join([self.columns, self.begins, self.operation, *self._flags])
+
+    @property
+    def _flags(self) -> list[str]:
+        return [quoted(flag) for _, flag in self.plan.flags]
+
+    @property
+    def replaced(self) -> str:
+        """Overwrite a version by one that was to be inserted, but for its operation."""
+        written = [*map(quoted, self.plan.columns), *self._flags]
+        return ", ".join(f"{column}=excluded.{column}" for column in written)
+
+    @property
+    def all_changed(self) -> str:
+        """Say of every column that it has changed."""
+        return ", true" * len(self.plan.flags)
+
+    @property
+    def changed(self) -> str:
+        """Say of every column whether it has, of a row whose newest earlier version is ``b``."""
+        whole = f"b.operation IS NULL OR b.operation {EQ} 2"
+        return "".join(f", ({whole} OR b.ac_changed_{i})" for i, _ in enumerate(self.plan.flags))
+
+    @property
+    def compared(self) -> str:
+        """Compare each column of ``n`` with the same of ``b``, for `changed`."""
+        return "".join(
+            f", ROW(b.{quoted(name)})::pg_catalog.record {DIFFERS} ROW(n.{quoted(name)})::pg_catalog.record"
+            f" AS ac_changed_{i}"
+            for i, (name, _) in enumerate(self.plan.flags)
+        )
+
+    def gone(self, rows: str) -> str:
+        """List what a DELETE version holds of ``rows``."""
+        nulled = set(self.plan.nulled)
+        return ", ".join("NULL" if name in nulled else f"{rows}.{quoted(name)}" for name in self.plan.columns)
+
     def of(self, rows: str, names: Sequence[str] | None = None) -> str:
         """List columns of ``rows``, all that history keeps unless some are named."""
         return ", ".join(f"{rows}.{quoted(name)}" for name in (self.plan.columns if names is None else names))

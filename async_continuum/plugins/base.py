@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Table
 from sqlalchemy.orm import Session
@@ -14,6 +14,8 @@ from async_continuum.build import TableHistory
 from async_continuum.declare import AddedColumn
 from async_continuum.plugins.building import TransactionBuild
 from async_continuum.write import Rows, Writing
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,12 @@ class Flushed:
     session: Session
     sign: Callable[[Any], tuple[Connection, int]]
     """Gives the connection and the transaction id for a ``Transaction`` class, taking an id where there is none."""
+
+
+def done_by_triggers(hook: Hook) -> Hook:
+    """Mark a hook whose work triggers do where they record; another one in its place is refused there."""
+    hook.done_by_triggers = True  # type: ignore[attr-defined]
+    return hook
 
 
 class Plugin:

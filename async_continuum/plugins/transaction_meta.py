@@ -41,6 +41,7 @@ class TransactionMetaPlugin(Plugin):
             build.transaction_id(primary_key=True),
             Column("key", Unicode(255), primary_key=True),
             Column("value", UnicodeText()),
+            sqlite_with_rowid=False,
         )
         # For the last transactions with a key; values may be of any length, which no index takes everywhere.
         Index(f"ix_{self._table_name}_key", table.c.key, table.c.transaction_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,14 @@ from async_continuum.read.moment import identity_in_order
 from async_continuum.read.source import require_async, session_of
 
 Changeset = dict[str, Change]
+# What Change(old, new) does, without a call of a Python function for each of many.
+_change: Callable[[tuple[Any, Any]], Change] = partial(tuple.__new__, Change)
+
+Place = tuple[Any, ...]
+"""A version's key and transaction id, in the model's order."""
+Values = tuple[Any, ...]
+"""What a version holds, in the order of its blueprint's attributes; then where it ends, and its operation."""
+_ENDS, _OPERATION = -2, -1
 
 # Of these, what is equal is stored alike.
 _PLAIN = frozenset({str, int, bool, bytes, datetime, date, UUID})
@@ -52,12 +62,7 @@ async def changesets(session: AsyncSession, versions: Iterable[Any]) -> dict[Any
         by_class[type(version)].append(version)
     made: dict[Any, Changeset] = {}
     for of_class in by_class.values():
-        blueprint = blueprint_of(of_class[0])
-        types, operation = _types(blueprint), blueprint.operation
-        stored = await _stored(source, of_class)
-        before = await _predecessors(source, stored)
-        for version, row in zip(of_class, stored, strict=True):
-            made[version] = _changeset(before.get(row), row, types, operation)
+        made.update(zip(of_class, await _changesets_of(source, of_class), strict=True))
     return {version: made[version] for version in found}
 
 
@@ -81,7 +86,7 @@ async def diff(version: Any, other: Any) -> Changeset:
         raise ValueError(f"{version!r} and {other!r} are not versions of one entity")
     old, new = [(await _stored(None, [each]))[0] for each in (version, other)]
     types = dict([*_types(blueprint), *_types(another)])
-    return _differences(_values(old, blueprint), _values(new, another), list(types.items()))
+    return _differences_by_name(_values(old, blueprint), _values(new, another), types)
 
 
 def difference(before: Any | None, after: Any | None) -> Changeset:
@@ -89,7 +94,7 @@ def difference(before: Any | None, after: Any | None) -> Changeset:
     values = [{} if version is None else instance_dict(version) for version in (before, after)]
     # Under one key may have lived an object of another class of the hierarchy.
     types = {name: type_ for each in (before, after) if each is not None for name, type_ in _types(blueprint_of(each))}
-    return _differences(values[0], values[1], list(types.items()))
+    return _differences_by_name(values[0], values[1], types)
 
 
 def pending_changeset(instance: Any) -> Changeset:
@@ -111,24 +116,49 @@ def pending_changeset(instance: Any) -> Changeset:
     return changes
 
 
-async def _predecessors(session: AsyncSession, versions: Sequence[Any]) -> dict[Any, Any]:
+async def _changesets_of(session: AsyncSession, versions: Sequence[Any]) -> list[Changeset]:
+    """Compare versions of one class with those before them.
+
+    There may be thousands, so that what each costs are a few look-ups, and comparisons without a call.
+    """
     blueprint = blueprint_of(versions[0])
-    place_of, ends, operation = _places(blueprint), blueprint.ends, blueprint.operation
-    by_end: dict[tuple[Any, ...], Any] = {}
-    places: dict[Any, tuple[Any, ...]] = {}
-    for version in versions:
-        values, place = instance_dict(version), place_of(version)
-        by_end[*place[:-1], values[ends]] = version
-        if values[operation] is Operation.UPDATE:
-            places[version] = place
-    missing = list(dict.fromkeys(place for place in places.values() if place not in by_end))
-    found = by_end | (await _load_predecessors(session, blueprint, missing) if missing else {})
-    return {version: found[place] for version, place in places.items() if place in found}
+    types = _types(blueprint)
+    nothing: Values = (None,) * len(types)
+    places, values = await _stored_values(session, versions)
+    earlier = await _earlier(session, blueprint, places, values)
+    changes = []
+    for place, now in zip(places, values, strict=True):
+        match now[_OPERATION]:
+            case Operation.UPDATE:
+                # An entity older than its history has no earlier state to compare with.
+                changes.append(_differences(earlier.get(place, nothing), now, types))
+            case Operation.INSERT:
+                changes.append(_differences(nothing, now, types))
+            case Operation.DELETE:
+                changes.append(_differences(now, nothing, types))
+    return changes
 
 
-async def _load_predecessors(
-    session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]
-) -> dict[tuple[Any, ...], Any]:
+async def _earlier(
+    session: AsyncSession, blueprint: Blueprint, places: Sequence[Place], values: Sequence[Values]
+) -> dict[Place, Values]:
+    """Give what the entity was before each version that is an UPDATE: by that version's place."""
+    nothing: Values = (None,) * len(blueprint.attributes)
+    found = {
+        (*place[:-1], held[_ENDS]): nothing if held[_OPERATION] is Operation.DELETE else held
+        for place, held in zip(places, values, strict=True)
+    }
+    update = Operation.UPDATE
+    changed = [place for place, held in zip(places, values, strict=True) if held[_OPERATION] is update]
+    missing = list(dict.fromkeys(place for place in changed if place not in found))
+    if missing:
+        for place, version in (await _load_predecessors(session, blueprint, missing)).items():
+            # It may be of another class of the hierarchy, which has other attributes.
+            found[place] = tuple(map(_values(version, blueprint).get, blueprint.attributes))
+    return found
+
+
+async def _load_predecessors(session: AsyncSession, blueprint: Blueprint, places: Sequence[Place]) -> dict[Place, Any]:
     version_class = topmost(blueprint).version_class
     this, earlier = aliased(version_class), aliased(version_class)
     names = (*blueprint.key, blueprint.begins)
@@ -148,7 +178,7 @@ async def _load_predecessors(
             way.among([getattr(this, name) for name in names], "places"),
         )
     )
-    found: dict[tuple[Any, ...], Any] = {}
+    found: dict[Place, Any] = {}
     for batch in way.batches(places):
         result = await session.execute(
             statement, way.bind(batch, "places"), execution_options={"populate_existing": True}
@@ -181,30 +211,39 @@ def _identity(version: Any, blueprint: Blueprint) -> list[Any]:
     return identity_in_order(inspect(version).identity, blueprint)
 
 
-def _places(blueprint: Blueprint) -> Callable[[Any], tuple[Any, ...]]:
-    """Give a function that reads a version's key and transaction id, looked up once for many versions."""
+def _places(versions: Sequence[Any], blueprint: Blueprint) -> list[Place]:
+    """Read the key and transaction id of each version, in the model's order."""
     mapper: Mapper[Any] = inspect(blueprint.version_class)
     names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     order = [names.index(name) for name in (*blueprint.key, blueprint.begins)]
-    if order == list(range(len(order))):
-        return lambda version: tuple(instance_state(version).key[1])  # type: ignore[index]
-    return lambda version: tuple(instance_state(version).key[1][i] for i in order)  # type: ignore[index]
+    identities: list[Place] = [state.key[1] for state in map(instance_state, versions)]  # type: ignore[index]
+    return identities if order == list(range(len(order))) else list(map(itemgetter(*order), identities))
+
+
+async def _stored_values(session: AsyncSession, versions: Sequence[Any]) -> tuple[list[Place], list[Values]]:
+    blueprint = blueprint_of(versions[0])
+    read: Callable[[Any], Values] = itemgetter(*blueprint.attributes, blueprint.ends, blueprint.operation)
+    try:
+        values = list(map(read, map(instance_dict, versions)))
+    except KeyError:
+        values = [read(instance_dict(version)) for version in await _stored(session, versions)]
+    return _places(versions, blueprint), values
 
 
 async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list[Any]:
     # What is expired is loaded at once for all, in the session given; versions of another session are left alone.
     blueprint = blueprint_of(versions[0])
     wanted = {*blueprint.attributes, blueprint.ends, blueprint.operation}
-    place_of = _places(blueprint)
-    places = {v: place_of(v) for v in versions if not instance_dict(v).keys() >= wanted}
-    if not places:
+    unloaded = [version for version in versions if not instance_dict(version).keys() >= wanted]
+    if not unloaded:
         return list(versions)
+    places = dict(zip(unloaded, _places(unloaded, blueprint), strict=True))
     source = session_of(versions[0]) if session is None else session
     version_class = blueprint.version_class
     columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
     way = _way(source, blueprint, list(places.values()))
     statement = select(version_class).where(way.among(columns, "places"))
-    rows: dict[tuple[Any, ...], Any] = {}
+    rows: dict[Place, Any] = {}
     for batch in way.batches(list(places.values())):
         bound = way.bind(batch, "places")
         result = await source.scalars(statement, bound, execution_options={"populate_existing": True})
@@ -226,30 +265,23 @@ def _values(version: Any, blueprint: Blueprint) -> dict[str, Any]:
     return {} if values[blueprint.operation] is Operation.DELETE else values
 
 
-def _changeset(before: Any | None, version: Any, types: Sequence[tuple[str, Any]], operation: str) -> Changeset:
-    stored: dict[str, Any] = instance_dict(version)
-    match stored[operation]:
-        case Operation.INSERT:
-            return _differences({}, stored, types)
-        case Operation.DELETE:
-            return _differences(stored, {}, types)
-    # An entity older than its history has no earlier state to compare with.
-    earlier: dict[str, Any] = {} if before is None else instance_dict(before)
-    return _differences({} if earlier.get(operation) is Operation.DELETE else earlier, stored, types)
-
-
 def _types(blueprint: Blueprint) -> list[tuple[str, Any]]:
     columns = inspect(blueprint.version_class).columns
     return [(name, columns[name].type) for name in blueprint.attributes]
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], types: Sequence[tuple[str, Any]]) -> Changeset:
+def _differences_by_name(old: dict[str, Any], new: dict[str, Any], types: dict[str, Any]) -> Changeset:
+    return _differences([old.get(name) for name in types], [new.get(name) for name in types], list(types.items()))
+
+
+def _differences(old: Sequence[Any], new: Sequence[Any], types: Sequence[tuple[str, Any]]) -> Changeset:
     changes = {}
-    for name, type_ in types:
-        before, after = old.get(name), new.get(name)
-        # What most values are is compared here: a call for each would take longer than the comparison.
-        if before is after or (type(before) in _PLAIN and type(before) is type(after) and before == after):
+    for (name, type_), before, after in zip(types, old, new):  # noqa: B905 - what is beyond the types is not compared
+        if before is after:
             continue
-        if not same_stored(before, after, type_):
-            changes[name] = Change(before, after)
+        kind = type(before)
+        # What most values are is compared here: a call for each would take longer than the comparison.
+        if kind is type(after) and (before == after if kind in _PLAIN else same_stored(before, after, type_)):
+            continue
+        changes[name] = _change((before, after))
     return changes

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState
 
 from async_continuum.build import Blueprint
+from async_continuum.read.held import may_hold
 from async_continuum.read.moment import Moment, alive, bound, first_from, require_known
 
 V = TypeVar("V")
@@ -107,6 +108,10 @@ class VersionQuery(Generic[V]):
         # With populate_existing an eager loader overwrites what is set on live objects and cannot be flushed before.
         return bool(self._options) and not session.autoflush and bool(session.dirty)
 
+    def _refreshes(self, session: AsyncSession) -> bool:
+        # An eager loader brings objects of other classes, which are to be as stored, too.
+        return bool(self._options) or may_hold(session, self._blueprint.version_class)
+
     async def _fetch(self, statement: Callable[[VersionQuery[V]], Select[V]]) -> list[V]:
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return []
@@ -114,7 +119,8 @@ class VersionQuery(Generic[V]):
         # Another flush may have closed a version that the session holds: what is stored wins.
         gentle = self._overwrites(session)
         plain = replace(self, _options=()) if gentle else self
-        result: Any = await session.scalars(statement(plain), execution_options={"populate_existing": True})
+        options = {"populate_existing": self._refreshes(session)}
+        result: Any = await session.scalars(statement(plain), execution_options=options)
         versions = list(result.unique())
         if gentle:
             versions = list((await session.scalars(statement(self))).unique())
@@ -134,7 +140,8 @@ class VersionQuery(Generic[V]):
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return
         session = await self._ready()
-        options = {"populate_existing": not self._overwrites(session), "yield_per": _STREAMED}
+        refreshes = self._refreshes(session) and not self._overwrites(session)
+        options = {"populate_existing": refreshes, "yield_per": _STREAMED}
         streamed: Any = await session.stream_scalars(self.statement, execution_options=options)
         try:
             async for found in streamed:

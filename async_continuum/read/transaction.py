@@ -12,6 +12,7 @@ from sqlalchemy.orm import validates
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import Blueprint, blueprints_of, identity_of
+from async_continuum.read.held import may_hold
 from async_continuum.read.source import require_async, session_of
 from async_continuum.read.touched import comes_with_above, of_class, touched_ids
 
@@ -119,7 +120,8 @@ async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> 
             made = select(version_class).where(begins.in_(ids)).order_by(begins, *order)
             if inspect(version_class).polymorphic_on is None:
                 made = made.where(*of_class(blueprint, exactly=True))
-            for version in await source.scalars(made, execution_options={"populate_existing": True}):
+            options = {"populate_existing": may_hold(source, version_class)}
+            for version in await source.scalars(made, execution_options=options):
                 # A class above gives the versions of those below it, as objects of their own classes.
                 changed[getattr(version, blueprint.begins)].setdefault(type(version), []).append(version)
     return {transaction: changed[transaction_id] for transaction, transaction_id in found.items()}

@@ -14,6 +14,7 @@ from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.write.beside import beside, written_by
 from async_continuum.write.compiled import Compiled
+from async_continuum.write.folded import can_fold, fold
 from async_continuum.write.pieces import (
     TX,
     Pieces,
@@ -34,6 +35,10 @@ class Settlement:
     pieces: Pieces
 
     @cached_property
+    def _beside(self) -> dict[Table, list[Compiled]]:
+        return {}
+
+    @cached_property
     def futile(self) -> Executable:
         return remove_futile(self.pieces, TX)
 
@@ -52,6 +57,13 @@ class Settlement:
             removed += taken
         return removed
 
+    def beside(self, transactions: Table) -> list[Compiled]:
+        """Give what plugins do after versions were taken away."""
+        if transactions not in self._beside:
+            writing = written_by(self.pieces, transactions, removed=True)
+            self._beside[transactions] = list(map(Compiled, self.pieces.history.extras.versions_removed(writing)))
+        return self._beside[transactions]
+
 
 @dataclass(frozen=True)
 class PortableStatements:
@@ -68,7 +80,7 @@ class PortableStatements:
         return {}
 
     @cached_property
-    def _beside(self) -> dict[tuple[Any, ...], list[Executable]]:
+    def _beside(self) -> dict[tuple[Any, ...], list[Compiled]]:
         return {}
 
     def live(
@@ -120,20 +132,24 @@ class PortableStatements:
             for batch in self.pieces.keys.batches(keys)
         )
 
-    def beside(self, transactions: Table, *, first: bool) -> list[Executable]:
+    def beside(self, transactions: Table, *, first: bool) -> list[Compiled]:
         """Give what plugins write with versions; ``first``: with the first ones of an entity in a transaction."""
         place = (transactions, first)
         if place not in self._beside:
-            self._beside[place] = beside(written_by(self.pieces, transactions), first=first)
+            self._beside[place] = list(map(Compiled, beside(written_by(self.pieces, transactions), first=first)))
         return self._beside[place]
 
     def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:
         p = self.pieces
+        if not again and can_fold(p, hint, gone=False):
+            return [fold(p, TX, hint, gone=False)]
         statements: list[Executable] = [] if p.history.ends is None else [close_changed(p, TX)]
         return statements + self._merge(copy_changed(p, TX, fresh=hint), again=again, gone=False)
 
     def _gone_statements(self, *, again: bool) -> list[Executable]:
         p = self.pieces
+        if not again and can_fold(p, "none", gone=True):
+            return [fold(p, TX, "none", gone=True)]
         statements: list[Executable] = [] if p.history.ends is None else [close_all(p, TX)]
         return statements + self._merge(copy_gone(p, TX), again=again, gone=True)
 

@@ -1,5 +1,7 @@
 """Triggers are created, replaced and dropped by migrations, which hold all that they need."""
 
+import subprocess
+import sys
 from ast import literal_eval
 from typing import Any
 
@@ -281,6 +283,46 @@ def test_a_hierarchy_migrates_as_a_whole(project, engine_now, database):
     project.downgrade()
     assert left(engine_now) == 0
     assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+def test_a_script_brings_the_operations_that_it_needs(project, engine_now, database):
+    project.declare(SHELF, options=NATIVE)
+    script = project.autogenerate()
+    database.managers = {}
+    line = "import async_continuum.ext.alembic  # noqa: F401"
+    assert script.count(line) == 1
+    without = "from alembic import op; assert not hasattr(op, 'create_version_triggers')"
+    done = subprocess.run([sys.executable, "-c", f"{without}\n{line}\nop.create_version_triggers"], check=False)
+    assert done.returncode == 0
+
+
+def test_tables_of_plugins_are_there_before_the_triggers_that_write_them(project, engine_now, database):
+    plugins = (
+        "[plugins.TransactionChangesPlugin(), plugins.PropertyModTrackerPlugin(), plugins.TransactionMetaPlugin()]"
+    )
+    project.declare(SHELF, options=NATIVE, plugins=plugins)
+    script = project.autogenerate()
+    assert "'flags': " not in script
+    assert "flags=[['title', 'title_mod']]" in script
+    project.upgrade()
+    project.check()
+    write(engine_now, "INSERT INTO shelf VALUES (1, 'a')", "UPDATE shelf SET title = 'b'")
+    assert history(engine_now, "shelf_version", "id", "title", "title_mod") == [(0, 1, "a", True), (1, 1, "b", True)]
+    # Without the plugins: their tables go, and triggers write them no more.
+    shelf = project.declare(SHELF, options=NATIVE)
+    assert "op.sync_version_triggers('shelf'" in project.autogenerate()
+    project.upgrade()
+    project.check()
+    database.managers = {shelf.manager: None}
+    write(engine_now, "UPDATE shelf SET title = 'c'")
+    assert history(engine_now, "shelf_version", "id", "title")[-1] == (1, 1, "c")
+    project.downgrade("-1")
+    write(engine_now, "UPDATE shelf SET title = 'd'")
+    with engine_now.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM transaction_changes WHERE entity_name = 'Shelf'")) == 1
+    database.managers = {}
+    project.downgrade()
+    assert left(engine_now) == 0
 
 
 def left(engine: Engine) -> Any:

@@ -8,14 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
 from async_continuum.native import installed
-from async_continuum.plugins import (
-    ActivityPlugin,
-    NullDeletePlugin,
-    Plugin,
-    PropertyModTrackerPlugin,
-    TransactionChangesPlugin,
-    TransactionMetaPlugin,
-)
 from tests.kit.databases import Databases
 from tests.kit.history import told
 from tests.kit.own import Own
@@ -233,31 +225,6 @@ async def test_missing_triggers_are_missed(place: Database, own: Own) -> None:
         session.add(Lost())
         with pytest.raises(ac.ImproperlyConfigured, match="the triggers of lost are not in the database"):
             await session.commit()
-
-
-class FollowingPlugin(Plugin):
-    """Follows transactions that were overtaken; triggers tell it of none."""
-
-    def renumbered(self, connection: Any, transaction_class: Any, old: int, new: int) -> None:
-        raise AssertionError("is refused")
-
-
-@pytest.mark.parametrize(
-    "plugin",
-    [
-        TransactionChangesPlugin(),
-        TransactionMetaPlugin(),
-        PropertyModTrackerPlugin(),
-        NullDeletePlugin(),
-        ActivityPlugin(),
-        FollowingPlugin(),
-    ],
-    ids=lambda plugin: type(plugin).__name__,
-)
-def test_what_triggers_cannot_record_is_refused(own: Own, plugin: Plugin) -> None:
-    Base, _ = own(options={"native_versioning": True}, plugins=[plugin])
-    with pytest.raises(ac.ImproperlyConfigured, match=type(plugin).__name__):
-        type("Plugged", (ac.Versioned, Base), {"__tablename__": "plugged", "id": Item.__table__.c.id._copy()})
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,27 @@ async def test_a_query_may_be_awaited_again_and_sees_what_has_happened(session, 
     assert len(await query) == 8
 
 
+@pytest.mark.parametrize("few", [0, 1_000])
+async def test_a_version_that_the_session_holds_shows_what_has_closed_it_since(session, article, few, monkeypatch):
+    monkeypatch.setattr("async_continuum.read.held._FEW", few)
+    newest = await article.awaitable_versions()[-1]
+    for name, read in {"v7": _listed, "v8": _streamed}.items():
+        assert newest.end_transaction_id is None
+        await write(session, setting(article, name=name))
+        *_, closed, following = await read(article.awaitable_versions())
+        assert closed is newest
+        assert newest.end_transaction_id == following.transaction_id
+        newest = following
+
+
+async def _listed(query):
+    return await query
+
+
+async def _streamed(query):
+    return [version async for version in query]
+
+
 async def test_what_is_set_is_flushed_before_it_is_read(session, article):
     article.name = "pending"
     assert (await article.awaitable_versions()[-1]).name == "pending"

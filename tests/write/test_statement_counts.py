@@ -14,6 +14,7 @@ from tests.kit.statements import Statements
 Sessions = async_sessionmaker[AsyncSession]
 
 MORE = {"sqlite": 3, "postgresql": 2}
+MORE_FOR_ONE = {"sqlite": 2, "postgresql": 2}
 SECRET = "a value that never travels twice"
 
 
@@ -76,13 +77,14 @@ async def test_a_flush_of_one_kind_costs_a_few_statements_more(
 ) -> None:
     await fill(sessions, rows)
     alone = await unversioned(sessions, act, statements)
+    more = (MORE_FOR_ONE if rows == 1 else MORE)[backend]
     async with sessions() as session:
         tags = list(await session.scalars(select(Tag)))
         await act(session, tags)
         before = len(statements)
         await session.flush()
-        assert len(statements) - before <= alone + MORE[backend], statements.texts[before:]
-        assert len(recording(statements, before)) <= MORE[backend]
+        assert len(statements) - before <= alone + more, statements.texts[before:]
+        assert len(recording(statements, before)) <= more
         before = len(statements)
         await session.commit()
         assert statements.texts[before:] == []

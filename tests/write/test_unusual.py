@@ -60,6 +60,36 @@ async def test_inserts(sessions: Sessions, tags: None) -> None:
     assert await count_transactions(sessions, Tag) == 3
 
 
+async def test_one_row_after_the_other(sessions: Sessions, tags: None) -> None:
+    """A change of one row is written by statements of its own."""
+    for number in (1, 2, 3, 4):
+        async with sessions() as session:
+            tag = await session.get_one(Tag, number)
+            if number == 2:
+                await session.delete(tag)
+            else:
+                tag.name = f"changed {number}"
+            if number == 3:
+                # Back where it was when the flush ends.
+                tag.name = "3"
+                session.add(Tag(id=5, name="reborn"))
+            await session.commit()
+    async with sessions() as session:
+        # Changed in the object's eyes, and not in the row.
+        await session.execute(update(Tag).where(Tag.id == 1).values(name="changed 1"))
+        await session.commit()
+    assert await told(sessions, Tag, 1, "name") == [("INSERT", "1"), ("UPDATE", "changed 1")]
+    assert await told(sessions, Tag, 2, "name") == [("INSERT", "2"), ("DELETE", "2")]
+    assert await told(sessions, Tag, 3, "name") == [("INSERT", "3")]
+    assert await told(sessions, Tag, 4, "name") == [("UPDATE", "changed 4")]
+    assert await told(sessions, Tag, 5, "name") == [("INSERT", "5"), ("DELETE", "5"), ("INSERT", "reborn")]
+    assert await count_transactions(sessions, Tag) == 6
+    async with sessions() as session:
+        await session.delete(await session.get_one(Tag, 4))
+        await session.commit()
+    assert await told(sessions, Tag, 4, "name") == [("UPDATE", "changed 4"), ("DELETE", "changed 4")]
+
+
 @pytest.mark.unaccounted
 async def test_a_history_with_two_open_versions_is_closed_and_goes_on(sessions: Sessions, tags: None) -> None:
     """Writers that did not wait for each other have left them, before the library came."""

@@ -22,7 +22,7 @@ from async_continuum.ext.alembic.triggers import (
     refuses_data_steps,
 )
 from async_continuum.manager import all_managers
-from async_continuum.native import ChainedTable, TriggerPlan, installed
+from async_continuum.native import ChainedTable, TriggerPlan, installed, installed_plans
 
 _BEHIND = text(
     """
@@ -43,6 +43,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
     if connection is None or dialect_of(context).name != "postgresql":
         return
     there = {place_of(context, schema, name): made for (schema, name), made in installed(connection).items()}
+    made = {place_of(context, schema, name): plan for (schema, name), plan in installed_plans(connection).items()}
     plans = dict(_plans(context))
     filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp)}
     first: list[MigrateOperation] = []
@@ -51,7 +52,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
         included = context.run_object_filters(history.table, plan.name, "table", False, None)
         if not included or not history.settings.native_versioning:
             continue
-        before = _as_it_is(context, plan)
+        before = made.get(place) or _as_it_is(context, plan)
         versions = place_of(context, plan.versions_schema, plan.versions)
         if place in there and versions in filled and refuses_data_steps(plan):
             first.append(DropVersionTriggersOp(before))
@@ -63,7 +64,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
         else:
             last.append(CreateVersionTriggersOp(plan))
     first += (
-        DropVersionTriggersOp(_installed_plan(context, connection, place, plans))
+        DropVersionTriggersOp(made.get(place) or _installed_plan(context, connection, place, plans))
         for place in there
         if _is_left_over(context, place, plans, upgrade_ops)
     )

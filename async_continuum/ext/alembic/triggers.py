@@ -160,7 +160,9 @@ def _drop(operations: Operations, operation: DropVersionTriggersOp) -> None:
 @renderers.dispatch_for(CreateVersionTriggersOp)
 @renderers.dispatch_for(DropVersionTriggersOp)
 @renderers.dispatch_for(SyncVersionTriggersOp)
-def _render(_: AutogenContext, operation: _TriggersOp) -> str:
+def _render(context: AutogenContext, operation: _TriggersOp) -> str:
+    # The script runs under an env.py without this line, too.
+    context.imports.add("import async_continuum.ext.alembic  # noqa: F401")
     said = said_of(operation.plan)
     given = "".join(f",\n    {name}={value!r}" for name, value in said.items())
     return f"op.{operation.verb}({operation.plan.name!r}{given})"
