@@ -208,7 +208,8 @@ def _follow(top: LeadingWords, w: ChainedWords, keys: str, *, truncated: bool, o
     mine = part.own(w, "own.ctid AS at")
     flags = compared = ""
     if w.plan.flags:
-        flags = f"{w.changed.replace('(b.operation IS NULL', '(led.operation {NE} 1 OR b.operation IS NULL')}"
+        another = f"(led.operation {NE} 1 OR b.operation IS NULL"
+        flags = w.changed.replace("(b.operation IS NULL", another)
         b = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
         compared = f" LEFT JOIN LATERAL {b} ON true"
     stays = f"(own.{w.operation} {NE} 2 OR excluded.{w.operation} {EQ} 2) AND " if truncated else ""

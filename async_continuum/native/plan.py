@@ -276,10 +276,10 @@ def _flags(history: TableHistory) -> tuple[tuple[str, str], ...]:
 
 
 def _nulled(history: TableHistory) -> tuple[str, ...]:
-    columns = {key: history.table.c[key] for key in history.columns if key not in history.key}
-    return tuple(
-        column.name for column in columns.values() if history.extras.deleted_value(history, column) is not None
-    )
+    # No version can be loaded without the columns that name its class.
+    stays = {*history.key, *history.class_columns}
+    columns = [history.table.c[key] for key in history.columns if key not in stays]
+    return tuple(column.name for column in columns if history.extras.deleted_value(history, column) is not None)
 
 
 def _listed(given: Any) -> Any:
