@@ -25,7 +25,7 @@ from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.declare import Settings, attribute_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Above:
     """What was built of the class that a class inherits its rows from. Lives while a version class is built."""
 

@@ -274,20 +274,20 @@ class Recorder:
         return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
 
     def _asked(self) -> dict[Any, Mapping[str, Any]]:
-        return {cls: signature.values for cls, signature in self.signatures.items()}
+        return {cls: signature.told() for cls, signature in self.signatures.items()}
 
     def _context(self) -> Context:
         own, plugins = context_of(self.session), self._coverage.plugins
         return under(own, plugins.contexts(self.session)) if plugins.plugins else own
 
     def _values(self, place: Place) -> Mapping[str, Any]:
-        transaction_class = place[1]
-        values = transaction_values(self._context(), transaction_class.__mapper__.local_table)
-        signature = self.signatures.get(transaction_class)
+        values = transaction_values(self._context(), place[1].__mapper__.local_table)
+        signature = self.signatures.get(place[1])
         return values if signature is None else {**values, **signature.values}
 
     def _rows(self, place: Place) -> list[Rows]:
-        plugins, context = self._coverage.plugins, self._context()
+        plugins, signature = self._coverage.plugins, self.signatures.get(place[1])
+        context = self._context() if signature is None else signature.over(self._context())
         if not plugins.plugins and not context.meta:
             return []
         meta = meta_values(context, stored=plugins.stores_meta)

@@ -33,7 +33,7 @@ from async_continuum.read import require_async
 from async_continuum.record import TableChanges, changes_of_table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Kept:
     """A model or an association table to maintain, and where. Lives for one call."""
 
@@ -124,7 +124,7 @@ async def backfill(
     return await require_async(session).run_sync(run)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Backfill:
     """How history is begun. Lives for one call."""
 

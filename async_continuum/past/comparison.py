@@ -16,7 +16,7 @@ from async_continuum.operation import Operation
 from async_continuum.read import alive
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
     """A model at two transactions. Lives while its statement is built."""
 

@@ -18,7 +18,7 @@ from async_continuum.write import Rows, Writing
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Signing:
     """A transaction row that is about to be written. Lives for one hook."""
 
@@ -28,7 +28,7 @@ class Signing:
     """What the context says of the transaction besides its columns; a callable has been called."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Flushed:
     """A flush that has been recorded. Lives for one hook."""
 

@@ -40,7 +40,7 @@ Rows = tuple[Table, Sequence[Mapping[str, Any]]]
 ENTITY: ColumnElement[str] = bindparam("ac_entity", type_=String())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Writing:
     """Versions of one table that one step has written or taken away. Lives while the SQL is built."""
 

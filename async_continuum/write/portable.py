@@ -28,7 +28,7 @@ from async_continuum.write.pieces import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settlement:
     """The statements that tidy up after a transaction has recorded an entity more than once. Lives with its table."""
 
@@ -65,7 +65,7 @@ class Settlement:
         return self._beside[transactions]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PortableStatements:
     """The statements of one table on one dialect, built once. Lives as long as the table's history."""
 

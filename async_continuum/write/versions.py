@@ -21,7 +21,7 @@ from async_continuum.write.transactions import new_transaction, overtaken
 Statements = PortableStatements | PostgresqlStatements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Target:
     """Where versions of one table are written, and how their transaction is signed. Lives for one flush."""
 
