@@ -35,6 +35,8 @@ class Entry:
     scope: Any = None
     """What `make_versioned` is given as mapper, where that is not the Base."""
     key: tuple[Any, ...] = (1,)
+    extension: str | None = None
+    """What the server must have: the entry is skipped where it has not, and says so."""
     returns: bool = True
     """Whether it can be inserted again under its key, rather than only brought back by a revert."""
 
