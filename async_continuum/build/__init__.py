@@ -8,8 +8,16 @@ from async_continuum.build.blueprint import (
     find_history,
     history_of,
 )
-from async_continuum.build.building import build, complete, detach, extend, forget_statements
+from async_continuum.build.building import (
+    build,
+    complete,
+    detach,
+    extend,
+    forget_statements,
+    unite_with_below,
+)
 from async_continuum.build.cascades import Cascade, cascades
+from async_continuum.build.concrete import build_abstract, detach_abstract, is_abstract, own_rows, united
 from async_continuum.build.conditions import condition_on
 from async_continuum.build.identity import identity_of, key_after_flush
 from async_continuum.build.kept import kept_rows
@@ -41,12 +49,14 @@ __all__ = [
     "blueprint_of",
     "blueprints_of",
     "build",
+    "build_abstract",
     "build_link",
     "build_transaction_class",
     "cascades",
     "complete",
     "condition_on",
     "detach",
+    "detach_abstract",
     "detach_link",
     "ends_of",
     "expect_relation",
@@ -59,6 +69,7 @@ __all__ = [
     "has_late_secondary",
     "history_of",
     "identity_of",
+    "is_abstract",
     "kept_rows",
     "key_after_flush",
     "live_rows",
@@ -66,11 +77,14 @@ __all__ = [
     "mappers_of",
     "may_have_twins",
     "needs_user",
+    "own_rows",
     "past_targets",
     "relate",
     "remove_transaction_class",
     "resolve_types",
     "secondaries",
     "transaction_id_type",
+    "unite_with_below",
+    "united",
     "unmap_class",
 ]

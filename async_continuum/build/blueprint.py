@@ -38,13 +38,18 @@ class Blueprint:
 
     @property
     def history(self) -> TableHistory:
-        """The table that holds the entity's key: the topmost under joined inheritance, else the only one."""
+        """The table that holds the entity's key: the topmost under joined inheritance, else the only one.
+
+        Raises `ClassNotVersioned` for a class that has none itself, and whose versions are those of classes below it.
+        """
+        if not self.histories:
+            raise ClassNotVersioned(self.model)
         return self.histories[0]
 
     @property
     def own(self) -> TableHistory:
         """The table that this class adds; under single table inheritance that of the class above it."""
-        return self.histories[-1]
+        return self.histories[-1] if self.histories else self.history
 
     @property
     def above(self) -> Blueprint | None:

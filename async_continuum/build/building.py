@@ -11,10 +11,12 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ClauseElement, visitors
 
 from async_continuum.build.blueprint import ATTRIBUTE, HIDDEN, INFO, Blueprint, find_any
+from async_continuum.build.concrete import concrete_base, unite, united
 from async_continuum.build.conditions import refuse_another
+from async_continuum.build.derived import attributes_of
 from async_continuum.build.mapped import unmap_class, withdraw
 from async_continuum.build.table import TableHistory, build_table, extend_table, follow, refuse_clash
-from async_continuum.build.version_class import Above, add_derived, add_missing, attributes_of, build_version_class
+from async_continuum.build.version_class import Above, add_derived, add_missing, build_version_class
 from async_continuum.declare import (
     Settings,
     attribute_of,
@@ -34,6 +36,9 @@ _OF_A_HIERARCHY = (
     "end_transaction_column_name",
     "operation_type_column_name",
     "create_models",
+    "native_versioning",
+    "append_only",
+    "on_truncate",
 )
 
 
@@ -51,7 +56,12 @@ def build(
     if settings.create_models:
         known = None if above is None else Above(inspect(above.model), above.histories, above.version_class)
         version_class = build_version_class(
-            mapper, histories, settings, base=base, transaction_class=transaction_class, above=known
+            mapper,
+            histories,
+            settings,
+            base=concrete_base(mapper, settings, base),
+            transaction_class=transaction_class,
+            above=known,
         )
     return _attach(mapper, histories, version_class, transaction_class, settings, hidden=hidden)
 
@@ -129,6 +139,14 @@ def complete(blueprint: Blueprint) -> Blueprint:
             complete(blueprint.above)
         add_derived(blueprint.version_class, inspect(blueprint.model), blueprint.histories)
     return blueprint
+
+
+def unite_with_below(blueprint: Blueprint) -> None:
+    """Let a version class give those of concrete classes below it as well, where its model does."""
+    for each in united(blueprint):
+        if each.model is not blueprint.model:
+            complete(each)
+    unite(blueprint)
 
 
 def extend(blueprint: Blueprint) -> Blueprint:

@@ -28,6 +28,11 @@ def alive(history: TableHistory, at: ColumnElement[Any]) -> ColumnElement[bool]:
         ends: Any = remote(versions.c[history.ends])
     else:
         ends = _said_to_be_remote(ends_of(history, versions), versions)
+    return alive_of(begins, ends, operation, at)
+
+
+def alive_of(begins: Any, ends: Any, operation: Any, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Restrict versions, by their own columns, to those that were alive at a transaction."""
     return and_(begins <= at, or_(ends.is_(None), ends > at), operation != DELETE_IN_SQL)
 
 

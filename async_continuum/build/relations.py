@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Column, Table, and_, inspect, select, type_coerce
-from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, synonym
+from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote, synonym
 from sqlalchemy.sql import ColumnElement, FromClause, visitors
 
 from async_continuum.build.blueprint import Blueprint, find_blueprint, find_history
+from async_continuum.build.building import unite_with_below
 from async_continuum.build.comparing import Compared
-from async_continuum.build.joins import NotKept, Place, adapted, alive, alive_in, either, moved_to_versions, staying
+from async_continuum.build.concrete import united
+from async_continuum.build.derived import Unavailable
+from async_continuum.build.joins import (
+    NotKept,
+    Place,
+    adapted,
+    alive,
+    alive_in,
+    alive_of,
+    either,
+    moved_to_versions,
+    staying,
+)
 from async_continuum.build.table import TableHistory
-from async_continuum.build.version_class import Unavailable
+from async_continuum.build.version_class import has_own
 
 
 class _ToCome:
@@ -36,7 +49,7 @@ def expect_relation(blueprint: Blueprint, name: str) -> bool:
     prop = mapper.get_property(name) if mapper.configured and mapper.has_property(name) else None
     if not isinstance(prop, RelationshipProperty) or blueprint.version_class is None:
         return False
-    if not inspect(blueprint.version_class).has_property(name):
+    if not has_own(inspect(blueprint.version_class), name):
         setattr(blueprint.version_class, name, _ToCome(name, blueprint))
     return True
 
@@ -56,7 +69,7 @@ def relate(blueprint: Blueprint) -> None:
     _compose(blueprint)
     excluded = blueprint.settings.exclude - blueprint.settings.include
     for name, prop in mapper.relationships.items():
-        if version_mapper.has_property(name) or _is_unavailable(name, blueprint.version_class):
+        if has_own(version_mapper, name) or _is_unavailable(name, blueprint.version_class):
             continue
         if name in excluded:
             setattr(blueprint.version_class, name, Unavailable(name, "the option 'exclude' names it."))
@@ -78,7 +91,7 @@ def _compose(blueprint: Blueprint) -> None:
     composites: Any = inspect(blueprint.model).composites
     for name, prop in composites.items():
         parts = [part.key for part in prop.props]
-        if not version_mapper.has_property(name) and set(parts) <= set(blueprint.attributes):
+        if not has_own(version_mapper, name) and set(parts) <= set(blueprint.attributes):
             version_mapper.add_property(name, composite(prop.composite_class, *parts))
 
 
@@ -87,7 +100,7 @@ def _alias(blueprint: Blueprint) -> None:
     version_mapper: Mapper[Any] = inspect(blueprint.version_class)
     synonyms: Any = inspect(blueprint.model).synonyms
     for name, prop in synonyms.items():
-        if version_mapper.has_property(name):
+        if has_own(version_mapper, name):
             continue
         if version_mapper.has_property(prop.name):
             version_mapper.add_property(name, synonym(prop.name))
@@ -97,11 +110,13 @@ def _alias(blueprint: Blueprint) -> None:
 
 
 def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
-    local = moved_to_versions(*blueprint.histories)
+    local = _place(blueprint)
     target = find_blueprint(prop.mapper.class_)
     target = None if target is None or target.version_class is None else target
-    begins = blueprint.history.version_table.c[blueprint.begins]
-    to = moved_to_versions(*target.histories) if target else staying(prop.mapper)
+    begins: Any = inspect(blueprint.version_class).columns[blueprint.begins]
+    if blueprint.histories:
+        begins = blueprint.history.version_table.c[blueprint.begins]
+    to = _place(target) if target else staying(prop.mapper)
     arguments: dict[str, Any] = {"viewonly": True, "uselist": prop.uselist, "comparator_factory": Compared}
     if prop.secondary is not None:
         links = _links(prop, blueprint, target)
@@ -114,13 +129,32 @@ def _past(prop: RelationshipProperty[Any], blueprint: Blueprint) -> Any:
     else:
         arguments["primaryjoin"] = adapted(prop.primaryjoin, local, to)
         if target is not None:
-            arguments["primaryjoin"] = and_(arguments["primaryjoin"], alive(target.history, begins))
+            arguments["primaryjoin"] = and_(arguments["primaryjoin"], _alive(target, begins))
         ordered = to
     if prop.order_by:
         arguments["order_by"] = [adapted(clause, ordered, ordered, strict=False) for clause in prop.order_by]
     if prop.collection_class is not None:
         arguments["collection_class"] = prop.collection_class
     return relationship(target.version_class if target else prop.mapper.class_, **arguments)
+
+
+def _place(blueprint: Blueprint) -> Place:
+    if blueprint.histories:
+        return moved_to_versions(*blueprint.histories)
+    # Both are read from unions of the same columns.
+    live: Any = inspect(blueprint.model).local_table
+    union: Any = inspect(blueprint.version_class).local_table
+    return lambda column: union.c.get(column.key) if column.table is live else None
+
+
+def _alive(target: Blueprint, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    if target.histories and (target.history.ends is not None or len(united(target)) < 2):
+        return alive(target.history, at)
+    # From the union of the tables, in which the end is a column under both strategies.
+    unite_with_below(target)
+    union: Any = inspect(target.version_class).with_polymorphic
+    begins, ends, operation = (remote(union[1].c[name]) for name in (target.begins, target.ends, target.operation))
+    return alive_of(begins, ends, operation, at)
 
 
 class _Links:

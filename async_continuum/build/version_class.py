@@ -4,67 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlalchemy import Column, and_, func, inspect, select
 from sqlalchemy.ext.associationproxy import AssociationProxy
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 from sqlalchemy.orm import (
-    ColumnProperty,
     Mapper,
-    SynonymProperty,
     column_property,
     foreign,
     relationship,
-    synonym,
 )
-from sqlalchemy.sql import ClauseElement, visitors
-from sqlalchemy.sql.expression import SelectBase
+from sqlalchemy.orm.descriptor_props import ConcreteInheritedProperty
 
+from async_continuum.build.concrete import concrete_arguments, is_united
+from async_continuum.build.derived import Attributes, Unavailable, attributes_of, derived_from
 from async_continuum.build.inheritance import inheritance_of, polymorphism_of
 from async_continuum.build.mapped import map_class, publish
-from async_continuum.build.table import TableHistory, ends_of, past_column
+from async_continuum.build.table import TableHistory, ends_of
 from async_continuum.declare import Settings, attribute_of
 
 
-class Unavailable:
-    """Stands on a version class for an attribute of the model that has no past, and says why."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        self.name = name
-        self.reason = reason
-
-    def __get__(self, instance: object, owner: type) -> NoReturn:
-        raise AttributeError(f"{owner.__name__}.{self.name} is not available: {self.reason}")
-
-
-Attributes = dict[str, tuple[Column[Any], ...]]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Above:
     """What was built of the class that a class inherits its rows from. Lives while a version class is built."""
 
     mapper: Mapper[Any]
     histories: Sequence[TableHistory]
     version_class: type
-
-
-def attributes_of(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> Attributes:
-    """Map each attribute that history holds to its columns in the version tables, without configuring mappers.
-
-    One that names a column in several tables of a hierarchy, as the key does, has several.
-    """
-    found = {}
-    for column in mapper.columns:
-        name = attribute_of(mapper, column)
-        if name is not None:
-            # A column_property's expression is no column of a table.
-            past = (past_column(each, histories) for each in mapper.get_property_by_column(column).columns)
-            columns = tuple(each for each in past if each is not None)
-            if columns:
-                found[name] = columns
-    return found
 
 
 def build_version_class(
@@ -99,7 +66,9 @@ def build_version_class(
     for attribute, prop in list(properties.items()):
         if isinstance(prop, Unavailable):
             setattr(version_class, attribute, properties.pop(attribute))
-    arguments: dict[str, Any] = polymorphism_of(mapper, histories, properties)
+    arguments: dict[str, Any] = concrete_arguments(mapper, parent)
+    if not is_united(mapper):
+        arguments |= polymorphism_of(mapper, histories, properties)
     table: Any = histories[-1].version_table
     if above is not None:
         arguments |= inheritance_of(above.version_class, above.histories[-1], histories[-1])
@@ -122,7 +91,7 @@ def add_missing(version_class: Any, mapper: Mapper[Any], histories: Sequence[Tab
     # What a class above has got comes down by itself.
     own = {n: c for n, c in attributes_of(mapper, histories).items() if mapper.get_property(n).parent is mapper}
     for name, each in {**{n: _mapped(c) for n, c in own.items()}, **added_properties(histories, own)}.items():
-        if not version_mapper.has_property(name):
+        if not has_own(version_mapper, name):
             version_mapper.add_property(name, each)
 
 
@@ -149,11 +118,16 @@ def added_properties(histories: Sequence[TableHistory], attributes: Attributes) 
 def add_derived(version_class: Any, mapper: Mapper[Any], histories: Sequence[TableHistory]) -> None:
     """Give a version class what has been derived on its model since both were declared."""
     version_mapper: Mapper[Any] = version_class.__mapper__
-    for name, prop in _derived(mapper, histories).items():
+    for name, prop in derived_from(mapper, histories).items():
         if isinstance(prop, Unavailable):
             setattr(version_class, name, prop)
-        elif not version_mapper.has_property(name):
+        elif not has_own(version_mapper, name):
             version_mapper.add_property(name, prop)
+
+
+def has_own(mapper: Mapper[Any], name: str) -> bool:
+    """Say whether a class has an attribute; what a concrete one hears of from the class above it is none of its own."""
+    return mapper.has_property(name) and not isinstance(mapper.get_property(name), ConcreteInheritedProperty)
 
 
 def _hybrids(model: type) -> Iterator[tuple[str, Any]]:
@@ -186,7 +160,7 @@ def _properties(
     # A model attribute of the same name holds data, and data wins.
     taken = set(mapper.all_orm_descriptors.keys())
     free = {name: each for name, each in relations.items() if name not in taken}
-    return properties | free | _derived(mapper, histories)
+    return properties | free | derived_from(mapper, histories)
 
 
 def _mapped(columns: Sequence[Column[Any]]) -> Any:
@@ -240,39 +214,6 @@ def _end_transaction(history: TableHistory, transaction_class: Any) -> Any:
         viewonly=True,
         uselist=False,
     )
-
-
-def _derived(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> dict[str, Any]:
-    attributes = attributes_of(mapper, histories)
-    derived: dict[str, Any] = {}
-    for name in mapper.all_orm_descriptors.keys():  # noqa: SIM118 - it is no dict
-        prop = mapper.get_property(name) if mapper.has_property(name) else None
-        if prop is None or prop.parent is not mapper:
-            continue
-        if isinstance(prop, SynonymProperty):
-            if prop.name in attributes:
-                derived[name] = synonym(prop.name)
-        elif isinstance(prop, ColumnProperty) and name not in attributes and not isinstance(prop.columns[0], Column):
-            derived[name] = _past_expression(name, prop, histories)
-    return derived
-
-
-def _past_expression(name: str, prop: ColumnProperty[Any], histories: Sequence[TableHistory]) -> Any:
-    expression = prop.columns[0]
-    tables = {history.table for history in histories}
-    for element in visitors.iterate(expression):
-        if isinstance(element, SelectBase):
-            return Unavailable(name, "it is computed over other rows, whose past it would not show.")
-        table = getattr(element, "table", None)
-        if table is not None and table not in tables:
-            return Unavailable(name, f"it is of {getattr(table, 'name', table)!r}, which is no table of its class.")
-        if isinstance(element, Column) and past_column(element, histories) is None:
-            return Unavailable(name, f"it is computed from {element.key!r}, which history excludes.")
-
-    def past(element: ClauseElement, **_: Any) -> ClauseElement | None:
-        return past_column(element, histories) if isinstance(element, Column) else None
-
-    return column_property(visitors.replacement_traverse(expression, {}, past))
 
 
 def _unmapped(histories: Sequence[TableHistory], properties: dict[str, Any], above: Above | None) -> list[Column[Any]]:

@@ -22,6 +22,8 @@ class AddedColumn:
     """Gives the SQL that fills it, from a `Copying`; whenever a version is written anew, it is filled anew."""
     beside: str | None = None
     """The column that it is about: the version class then calls it like that column's attribute."""
+    says_changed: bool = False
+    """Whether it says that the transaction has changed that column, net: then triggers fill it, and nothing else."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +39,8 @@ class Companion:
     """Whether a row of it is reason enough for its transaction to stay, where no version is left."""
     model: type | None = None
     """The class that is mapped to it."""
+    names: Column[Any] | None = None
+    """Says of which class the transaction has changed something, where a row says nothing else."""
 
 
 class Extras:

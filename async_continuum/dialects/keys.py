@@ -26,6 +26,8 @@ class Keys:
     among: Callable[[Columns, str], ColumnElement[bool]]
     bind: Callable[[Any, str], dict[str, Any]]
     chunked: bool = False
+    count: ColumnElement[int] | None = None
+    """How many they are, where only the database knows."""
 
     def batches(self, keys: AnyKeys) -> Iterator[AnyKeys]:
         """Split ``keys`` into what one execution takes: all of them, or chunks where the database has no better way."""

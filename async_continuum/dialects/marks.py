@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    any_,
     case,
     cast,
     func,
@@ -49,7 +50,7 @@ def marks_for(types: Sequence[TypeEngine[Any]], dialect: Dialect, *, moving: boo
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SettingMarks:
     """Keys marked in settings of PostgreSQL's transaction. Lives for one statement."""
 
@@ -61,14 +62,19 @@ class SettingMarks:
         offset = len(self.types) if after else 0
 
         def among(columns: Columns, _: str) -> ColumnElement[bool]:
-            settings = [func.current_setting(_setting(offset + i)) for i in range(len(self.types))]
-            arrays = [cast(given, ARRAY(type_)) for given, type_ in zip(settings, self.types, strict=True)]
+            arrays = [self._array(offset, i) for i in range(len(self.types))]
             if len(arrays) == 1:
-                return columns[0].in_(select(func.unnest(arrays[0])))
+                # An array that is read once, and looked up key by key: of what unnest gives PostgreSQL expects a part,
+                # and joins it to all rows; read in the condition itself, it might be read for each of them.
+                once = cast(select(arrays[0]).scalar_subquery(), ARRAY(self.types[0]))
+                return columns[0] == any_(once)
             rows = func.unnest(*arrays).table_valued(*(f"k{i}" for i in range(len(arrays)))).render_derived()
             return tuple_(*columns).in_(select(*rows.c))
 
-        return MarkedKeys(Keys(f"marked_{offset}", among, _nothing))
+        return MarkedKeys(Keys(f"marked_{offset}", among, _nothing, count=func.cardinality(self._array(offset, 0))))
+
+    def _array(self, offset: int, number: int) -> ColumnElement[Any]:
+        return cast(func.current_setting(_setting(offset + number)), ARRAY(self.types[number]))
 
     def begin(self, connection: Connection, *, many: bool) -> None:
         """Make place for the marks of a statement; of one that is executed many times they add up."""
@@ -142,7 +148,7 @@ def _collect(number: int, *, many: bool) -> str:
     return f"set_config({name}, {new}, true)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableMarks:
     """Keys marked in a temporary table of SQLite's connection. Lives for one statement."""
 

@@ -9,12 +9,13 @@ from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import TableHistory
 from async_continuum.maintain.backfill import is_newest, pieces_of
+from async_continuum.maintain.leaving import ends_at
 from async_continuum.operation import Operation
 from async_continuum.write import Pieces
 
 
 def mend_chains(connection: Connection, history: TableHistory) -> None:
-    """Let every version end where the next one of its entity begins."""
+    """Let every version end where the next one of its entity begins, or where the entity has left the table."""
     if history.ends is None:
         return
     p = pieces_of(connection, history)
@@ -25,8 +26,9 @@ def mend_chains(connection: Connection, history: TableHistory) -> None:
         .correlate(p.versions)
         .scalar_subquery()
     )
-    mended = update(history.version_table).where(p.ends(p.versions).is_distinct_from(begins))
-    connection.execute(mended.values({history.ends: begins}))
+    ends = ends_at(history, p.versions, begins)
+    mended = update(history.version_table).where(p.ends(p.versions).is_distinct_from(ends))
+    connection.execute(mended.values({history.ends: ends}))
 
 
 def record_orphans(connection: Connection, history: TableHistory, transaction_id: int) -> int:

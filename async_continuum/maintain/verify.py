@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, Table, case, exists, func, literal_co
 from async_continuum.build import TableHistory
 from async_continuum.dialects import differs
 from async_continuum.maintain.backfill import is_newest, pieces_of
+from async_continuum.maintain.leaving import ends_at, left_at
 from async_continuum.operation import Operation
 from async_continuum.write import Pieces
 
@@ -23,7 +24,8 @@ class Discrepancy:
 
     ``changed``: the live row differs from its newest version, in ``columns``. ``missing``: a live row whose history
     says nothing, or that it is gone. ``orphaned``: history says alive, the row is gone. ``broken``: an entity whose
-    versions do not follow one another without a gap.
+    versions do not follow one another without a gap. In a table that an entity has left by becoming one of another
+    class, its versions end there.
     """
 
     model: type | Table
@@ -75,9 +77,10 @@ def _missing(p: Pieces) -> Select[Any]:
 def _orphaned(p: Pieces) -> Select[Any]:
     history, versions = p.history, p.history.version_table
     live = select(null()).select_from(p.live).where(p.same(p.live, versions)).correlate(versions)
+    stayed = [] if history.leader is None else [left_at(history, versions).is_(None)]
     return (
         select(*history.key_of(versions))
-        .where(is_newest(p, versions), versions.c[history.operation] != Operation.DELETE, ~exists(live))
+        .where(is_newest(p, versions), versions.c[history.operation] != Operation.DELETE, ~exists(live), *stayed)
         .order_by(*history.key_of(versions))
     )
 
@@ -91,5 +94,5 @@ def _broken(p: Pieces) -> Select[Any]:
         .correlate(versions)
         .scalar_subquery()
     )
-    gap = p.ends(versions).is_distinct_from(next_begins)
+    gap = p.ends(versions).is_distinct_from(ends_at(history, versions, next_begins))
     return select(*history.key_of(versions)).where(gap).distinct().order_by(*history.key_of(versions))

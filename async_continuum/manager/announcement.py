@@ -10,17 +10,20 @@ from typing import Any
 
 from sqlalchemy import JSON, Column, Connection, Table, text
 from sqlalchemy.engine import ExecutionContext
+from sqlalchemy.orm import Session
 
 from async_continuum.build import Blueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.triggers import require_triggers, translation
+from async_continuum.plugins import Signing
 from async_continuum.record import Context, IfStored, is_anything_disabled, is_disabled, meta_values, transaction_values
 
 # Local to the transaction: nothing of it is left for whoever gets the connection next, from a pool or from a pooler
 # between here and the database.
 _TELL = text(
     "SELECT set_config('async_continuum.context', :context, true),"
-    " set_config('async_continuum.disabled', :disabled, true)"
+    " set_config('async_continuum.disabled', :disabled, true),"
+    " set_config('async_continuum.rows', :rows, true)"
 )
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
 _OTHERS = ("COPY", "TRUNCATE", "CALL", "DO", "EXECUTE")
@@ -32,9 +35,12 @@ Asked = Mapping[Any, Mapping[str, Any]]
 class Announcement:
     """What triggers have been told on the connections of one session. Lives as long as the session's recorder."""
 
-    __slots__ = ("_asked", "_context", "_coverage", "_said", "_speaking")
+    __slots__ = ("_asked", "_context", "_coverage", "_said", "_session", "_speaking")
 
-    def __init__(self, coverage: Coverage, context: Callable[[], Context], asked: Callable[[], Asked]) -> None:
+    def __init__(
+        self, session: Session, coverage: Coverage, context: Callable[[], Context], asked: Callable[[], Asked]
+    ) -> None:
+        self._session = session
         self._coverage = coverage
         self._context = context
         self._asked = asked
@@ -64,13 +70,16 @@ class Announcement:
         """Tell what has not been told on this connection; nothing, where there is nothing to tell."""
         given = self._context() if context is None else context
         wanted = (given, self._asked(), self._silenced(connection))
-        said = self._said.get(connection, _NOTHING)
+        said = self._said.get(connection, self._at_first)
         if wanted == said:
             return
         self._speaking = True
         try:
-            told = self._values(connection, *wanted[:2])
-            connection.execute(_TELL, {"context": json.dumps(told) if told else "", "disabled": wanted[2]})
+            told, rows = self._values(connection, *wanted[:2]), self._rows(connection, given)
+            if told or rows or wanted[2] or connection in self._said:
+                parts = {"context": told, "rows": rows}
+                texts = {name: json.dumps(part) if part else "" for name, part in parts.items()}
+                connection.execute(_TELL, {**texts, "disabled": wanted[2]})
         finally:
             self._speaking = False
         self._said[connection] = wanted
@@ -80,10 +89,32 @@ class Announcement:
         said = self._said.get(connection) or _NOTHING
         return said[1].get(transaction_class, {})
 
+    @property
+    def _at_first(self) -> tuple[Context, Asked, str] | None:
+        """What need not be told: nothing, but for plugins that may have rows to add to any transaction."""
+        return None if self._coverage.plugins.overriding("transaction_rows") else _NOTHING
+
+    def _rows(self, connection: Connection, context: Context) -> dict[str, list[dict[str, Any]]]:
+        """Give the rows of plugins that come with the transaction row, by their tables."""
+        plugins = self._coverage.plugins
+        # Raises where nobody stores it.
+        meta = meta_values(context, stored=plugins.stores_meta)
+        if not plugins.overriding("transaction_rows"):
+            return {}
+        given: dict[str, list[dict[str, Any]]] = {}
+        for transaction_class in self._coverage.native:
+            for table, rows in plugins.transaction_rows(Signing(self._session, transaction_class, meta)):
+                given.setdefault(table.name, []).extend(
+                    {table.c[key].name: _plain(value, table.c[key], connection) for key, value in row.items()}
+                    for row in rows
+                )
+        return given
+
     def _known(self, context: Context) -> Context:
         tables = [transaction_class.__mapper__.local_table for transaction_class in self._coverage.native]
         columns = {name: value for name, value in context.columns.items() if all(name in table.c for table in tables)}
-        meta = {name: value for name, value in context.meta.items() if isinstance(value, IfStored)}
+        stored = self._coverage.plugins.stores_meta
+        meta = {name: value for name, value in context.meta.items() if stored or isinstance(value, IfStored)}
         same = len(columns) == len(context.columns) and len(meta) == len(context.meta)
         return context if same else replace(context, columns=MappingProxyType(columns), meta=MappingProxyType(meta))
 
@@ -101,8 +132,6 @@ class Announcement:
 
     def _values(self, connection: Connection, context: Context, asked: Asked) -> dict[str, Any]:
         told: dict[str, Any] = {}
-        # Raises where nobody stores it.
-        meta_values(context, stored=False)
         for transaction_class in self._coverage.native:
             table = transaction_class.__mapper__.local_table
             values = {**transaction_values(context, table), **asked.get(transaction_class, {})}

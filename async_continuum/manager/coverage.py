@@ -27,6 +27,7 @@ class Coverage:
         "_kept",
         "_native",
         "_native_tables",
+        "following",
         "links",
         "models",
         "plugins",
@@ -44,6 +45,8 @@ class Coverage:
         self._native: dict[Any, list[TableHistory]] | None = None
         self._native_tables: frozenset[Any] | None = None
         self._homes: Homes | None = None
+        self.following: dict[type, bool] = {}
+        """Which models have rows of others following theirs, of which only sessions know; as far as was asked."""
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
@@ -52,6 +55,7 @@ class Coverage:
         self._native = None
         self._native_tables = None
         self._homes = None
+        self.following.clear()
 
     def __iter__(self) -> Iterator[Kept]:
         """Go over what history is kept of."""
@@ -89,7 +93,9 @@ class Coverage:
     def plans(self, schemas: Mapping[str | None, str | None]) -> Iterator[tuple[Kept, TableHistory, TriggerPlan]]:
         """Say what the triggers of every table are, or would be, where schemas are translated so."""
         for kept, history in self._histories():
-            yield kept, history, plan_of(history, kept.transaction_table).translated(schemas)
+            entity = kept.model.__name__ if isinstance(kept, Blueprint) else None
+            plan = plan_of(history, kept.transaction_table, entity=entity)
+            yield kept, history, plan.translated(schemas)
 
     def _histories(self) -> Iterator[tuple[Kept, TableHistory]]:
         # The classes of a hierarchy share tables.

@@ -7,31 +7,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, inspect
-from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
 from async_continuum.build import (
+    Blueprint,
     TableHistory,
     add_user,
     blueprint_of,
     build,
+    build_abstract,
     build_link,
     build_transaction_class,
     complete,
     detach,
+    detach_abstract,
     detach_link,
     expect_relation,
     extend,
     find_blueprint,
     forget_statements,
     has_late_secondary,
+    is_abstract,
     mappers_of,
     needs_user,
     relate,
     remove_transaction_class,
     resolve_types,
     secondaries,
+    unite_with_below,
 )
 from async_continuum.declare import Settings, declared_options, settings_of
 from async_continuum.errors import ImproperlyConfigured
@@ -69,6 +73,7 @@ class Intake:
         self._listeners = listeners
         self._tracker = tracker
         self._attached: list[type] = []
+        self._abstract: list[Blueprint] = []
         self._links_to_come: dict[str, tuple[Mapper[Any], Settings]] = {}
         self._untyped: list[TableHistory] = []
         self._beside: list[TransactionBuild] = []
@@ -97,6 +102,8 @@ class Intake:
             blueprint = find_blueprint(model)
             if blueprint is not None:
                 detach(blueprint)
+        for abstract in reversed(self._abstract):
+            detach_abstract(abstract)
         for link in self._coverage.links.values():
             detach_link(link)
         for model in self._attached:
@@ -115,8 +122,12 @@ class Intake:
         options = declared_options(model)
         if options is None or issubclass(model, (Version, TransactionBase)) or not configuration.mappers.covers(mapper):
             return
-        if issubclass(model, AbstractConcreteBase) and not isinstance(mapper.local_table, Table):
-            # A view of the classes below it, with no rows of its own.
+        if is_abstract(mapper):
+            # A view of the classes below it, with no rows of its own; mapped when mappers are configured.
+            abstract = build_abstract(mapper)
+            if abstract is not None:
+                self._abstract.append(abstract)
+                self._listeners.listen(mapper, "mapper_configured", self._abstract_configured)
             return
         settings = settings_of(mapper, configuration.settings)
         if not settings.versioning or find_blueprint(model) is not None:
@@ -183,12 +194,15 @@ class Intake:
     def _before_mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
         self._require_user()
         self._resolve_types()
-        complete(blueprint_of(model))
+        unite_with_below(complete(blueprint_of(model)))
 
     def _mapper_configured(self, mapper: Mapper[Any], model: type) -> None:
         blueprint = blueprint_of(model)
         self._find_links(mapper, blueprint.settings)
         relate(blueprint)
+
+    def _abstract_configured(self, mapper: Mapper[Any], model: type) -> None:
+        relate(blueprint_of(model))
 
     def _find_links(self, mapper: Mapper[Any], settings: Settings) -> None:
         for given in secondaries(mapper, settings):

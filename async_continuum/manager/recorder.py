@@ -63,7 +63,7 @@ class Recorder:
         self.changes = FlushChanges(coverage.waiting)
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
-        self.announcement = Announcement(coverage, self._context, self._asked)
+        self.announcement = Announcement(session, coverage, self._context, self._asked)
         self._sharing = Sharing(coverage, self.announcement)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
@@ -105,9 +105,9 @@ class Recorder:
         self.flushed()
 
     def record_rows(self, changes: Iterable[TableChanges]) -> None:
-        """Version rows as they are, part by part; no row is in two of them."""
+        """Version rows as they are, part by part; no row is in two of them. No trigger sees what nobody writes."""
         self.before_flush()
-        self._record_all(changes)
+        self._record_all(changes, unseen=True)
         self.flushed()
 
     def record_within_flush(self, changes: TableChanges) -> None:
@@ -117,11 +117,11 @@ class Recorder:
         self._record(changes)
         self._seen = {}
 
-    def _record_all(self, written: Iterable[TableChanges]) -> None:
+    def _record_all(self, written: Iterable[TableChanges], *, unseen: bool = False) -> None:
         moved, arrived = self.changes.take_moved(), dict[TableHistory, AnyKeys]()
         for changes in written:
             if changes.live or changes.gone:
-                self._record(changes)
+                self._record(changes, unseen=unseen)
             if not moved:
                 continue
             fresh = changes.fresh if isinstance(changes.fresh, MarkedKeys) else tuple(changes.fresh)
@@ -137,8 +137,8 @@ class Recorder:
                 self._record(moved_along(connection, cascade, keys))
         self._seen = {}
 
-    def _record(self, changes: TableChanges) -> None:
-        if records(changes.history, changes.connection):
+    def _record(self, changes: TableChanges, *, unseen: bool = False) -> None:
+        if not unseen and records(changes.history, changes.connection):
             return
         place, ledger = self._begin(changes)
         target = self._target(changes)
@@ -163,8 +163,11 @@ class Recorder:
         for transaction_class, signature in self.signatures.items():
             place = self._place(transaction_class)
             if self._sharing.is_at(place):
-                ledger = self.ledgers.at(place)
-                self._put(place, ledger, self._sharing.learn(place, ledger, signature.values, at_last=False))
+                learnt = self._sharing.learn(place, self.ledgers.at(place), signature.values, at_last=False)
+                self._put(place, self.ledgers.at(place), learnt)
+        if self._coverage.plugins.sees_flushes:
+            for place, ledger in self.ledgers:
+                self._put(place, ledger, self._sharing.follow(place, ledger))
         self._move()
         self._sign()
 
@@ -179,14 +182,12 @@ class Recorder:
                 self.sign(place)
         for place, ledger in self.ledgers:
             connection, transaction_class = place
-            shared = self._sharing.is_at(place) and bool(ledger.tables)
-            if shared:
-                ledger = self._put(place, ledger, self._sharing.take(place, ledger))
+            if transaction_class not in self.signatures:
+                ledger = self._put(place, ledger, self._sharing.follow(place, ledger))
             if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
                 continue
-            table = transaction_class.__mapper__.local_table
-            tables = ledger.tables.union(self._coverage.native.get(transaction_class, ()) if shared else ())
-            if drop_if_empty(connection, table, ledger.transaction_id, tables):
+            tables = self._sharing.tables(place, ledger)
+            if drop_if_empty(connection, transaction_class.__mapper__.local_table, ledger.transaction_id, tables):
                 self.ledgers.put(place, Ledger())
             else:
                 self.ledgers.put(place, replace(ledger, certain=True))
@@ -273,20 +274,20 @@ class Recorder:
         return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
 
     def _asked(self) -> dict[Any, Mapping[str, Any]]:
-        return {cls: signature.values for cls, signature in self.signatures.items()}
+        return {cls: signature.told() for cls, signature in self.signatures.items()}
 
     def _context(self) -> Context:
         own, plugins = context_of(self.session), self._coverage.plugins
         return under(own, plugins.contexts(self.session)) if plugins.plugins else own
 
     def _values(self, place: Place) -> Mapping[str, Any]:
-        transaction_class = place[1]
-        values = transaction_values(self._context(), transaction_class.__mapper__.local_table)
-        signature = self.signatures.get(transaction_class)
+        values = transaction_values(self._context(), place[1].__mapper__.local_table)
+        signature = self.signatures.get(place[1])
         return values if signature is None else {**values, **signature.values}
 
     def _rows(self, place: Place) -> list[Rows]:
-        plugins, context = self._coverage.plugins, self._context()
+        plugins, signature = self._coverage.plugins, self.signatures.get(place[1])
+        context = self._context() if signature is None else signature.over(self._context())
         if not plugins.plugins and not context.meta:
             return []
         meta = meta_values(context, stored=plugins.stores_meta)

@@ -34,6 +34,16 @@ class Sharing:
         self._announcement.tell(place[0])
         return _moved(place, ledger, take(place[0], _plan(*place)))
 
+    def follow(self, place: Place, ledger: Ledger) -> Ledger:
+        """Learn of a later id for a transaction that this session has taken part in: triggers tell nobody."""
+        if ledger.transaction_id is None or not self.is_at(place):
+            return ledger
+        return self.take(place, ledger)
+
+    def tables(self, place: Place, ledger: Ledger) -> frozenset[TableHistory]:
+        """List the tables in which this transaction may have versions."""
+        return ledger.tables.union(self._coverage.native.get(place[1], ()) if self.is_at(place) else ())
+
     def learn(self, place: Place, ledger: Ledger, values: Mapping[str, Any], *, at_last: bool) -> Ledger:
         """Give the ledger the id that triggers use, and the row what was set on its object meanwhile.
 

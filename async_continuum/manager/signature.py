@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, inspect, update
@@ -10,6 +11,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from async_continuum.build import blueprints_of
+from async_continuum.record import Context, meta_values
 from async_continuum.write import companions
 
 
@@ -20,12 +22,13 @@ class Signature:
     row when that is written, and then it becomes persistent.
     """
 
-    __slots__ = ("_stored", "_values", "transaction")
+    __slots__ = ("_meta", "_stored", "_values", "transaction")
 
     def __init__(self, transaction: Any, *, stored: int | None = None) -> None:
         self.transaction = transaction
         self._stored = stored
         self._values: dict[str, Any] = {}
+        self._meta: Mapping[str, Any] | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -37,6 +40,25 @@ class Signature:
             if name != "id" and state.dict.get(name) is not None
         }
 
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What was set on the object to be stored as meta, whether there is a place for it or not.
+
+        A class of the user's own may have an attribute of that name.
+        """
+        state: InstanceState[Any] = inspect(self.transaction)
+        given = None if "meta" in state.mapper.attrs else state.dict.get("meta")
+        return {} if given is None else given
+
+    def over(self, context: Context) -> Context:
+        """Lay the object's meta over that of a context."""
+        return Context(meta=self.meta).over(context)
+
+    def told(self) -> dict[str, Any]:
+        """Give the column values for triggers. They have no place for meta: raises where some was set."""
+        meta_values(Context(meta=self.meta), stored=False)
+        return self.values
+
     def follow(self, session: Session, transaction_id: int | None) -> None:
         """Make the object persistent under its row's id, or take it out again where the row is gone."""
         if transaction_id == self._stored:
@@ -44,7 +66,10 @@ class Signature:
         if self._stored is not None and self.transaction in session and transaction_id is None:
             self._take_out(session)
         elif self._stored is None and transaction_id is not None:
-            self._values = self.values
+            self._values, self._meta = self.values, self.meta
+            if self._meta:
+                # What is stored is read from there.
+                del self.transaction.__dict__["meta"]
             set_committed_value(self.transaction, "id", transaction_id)
             make_transient_to_detached(self.transaction)
             session.add(self.transaction)
@@ -56,6 +81,8 @@ class Signature:
         self.transaction.__dict__.pop("id", None)
         for name, value in self._values.items():
             setattr(self.transaction, name, value)
+        if self._meta:
+            self.transaction.meta = self._meta
 
 
 def send_changes(session: Session, connection: Connection, transaction_class: Any, transaction_id: int) -> None:

@@ -6,33 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy import Connection, Engine, MetaData, Null
 
-from async_continuum.build import Blueprint
+from async_continuum.build import Blueprint, TableHistory
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.coverage import Coverage
 from async_continuum.native import (
     PARTIAL,
     TriggerPlan,
+    companions_of,
     create_triggers,
     drop_triggers,
     existing,
     installed,
+    recorded_condition,
 )
 from async_continuum.plugins import Plugins
 
 # What a plugin writes by these hooks, it writes with the session's own statements; and no session is told of a
 # transaction that triggers move to a later id.
-_PLUGINS_WRITE_IN = (
-    "version_columns",
-    "deleted_value",
-    "transaction_built",
-    "transaction_rows",
-    "first_versions",
-    "versions_written",
-    "versions_removed",
-    "renumbered",
-)
+_SENT_BY_SESSIONS = ("first_versions", "versions_written", "versions_removed", "renumbered")
 
 _found: WeakKeyDictionary[Coverage, WeakSet[Engine]] = WeakKeyDictionary()
 
@@ -83,28 +76,46 @@ def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
         )
     if not blueprint.settings.native_versioning:
         return
-    if len(blueprint.histories) > 1:
+    if callable(blueprint.settings.record_if):
         raise ImproperlyConfigured(
-            "native_versioning does not record the tables of joined inheritance: say "
-            "__versioned__ = {'native_versioning': False} on the topmost class.",
-            model=blueprint.model,
-            option="native_versioning",
-        )
-    if blueprint.settings.record_if is not None:
-        raise ImproperlyConfigured(
-            "triggers record every row: leave out record_if, or let sessions record the class with "
-            "__versioned__ = {'native_versioning': False}.",
+            "a trigger cannot ask a function of Python's: give record_if as a SQL expression on the row, or let "
+            "sessions record the class with __versioned__ = {'native_versioning': False}.",
             model=blueprint.model,
             option="record_if",
         )
-    for hook in _PLUGINS_WRITE_IN:
-        for plugin in plugins.overriding(hook):
-            raise ImproperlyConfigured(
-                f"triggers do not do what {type(plugin).__name__} adds to history ({hook}): leave out the plugin or "
-                "native_versioning.",
-                model=blueprint.model,
-                option="native_versioning",
-            )
+    # Raises where a value in it has no literal.
+    recorded_condition(blueprint.history)
+    for history in blueprint.histories:
+        _refuse_plugins(blueprint, history, plugins)
+
+
+def _refuse_plugins(blueprint: Blueprint, history: TableHistory, plugins: Plugins) -> None:
+    def refused(plugin: object, why: str) -> ImproperlyConfigured:
+        return ImproperlyConfigured(
+            f"triggers do not do what {type(plugin).__name__} adds to history ({why}): leave out the plugin or "
+            "native_versioning.",
+            model=blueprint.model,
+            option="native_versioning",
+        )
+
+    for hook in _SENT_BY_SESSIONS:
+        for plugin in plugins.not_done_by_triggers(hook):
+            raise refused(plugin, hook)
+    for plugin in plugins.overriding("version_columns"):
+        if not all(each.says_changed and each.beside is not None for each in plugin.version_columns(history)):
+            raise refused(plugin, "version_columns: columns that say something else than what has changed")
+    for plugin in plugins.overriding("deleted_value"):
+        columns = [history.table.c[name] for name in history.columns if name not in history.key]
+        values = [plugin.deleted_value(history, column) for column in columns]
+        if not all(value is None or isinstance(value, Null) for value in values):
+            raise refused(plugin, "deleted_value: something else than NULL")
+    if history.shared and any(each.names is not None for each in companions_of(blueprint.transaction_table)):
+        raise ImproperlyConfigured(
+            "triggers cannot name the classes that share a table: leave out TransactionChangesPlugin or "
+            "native_versioning.",
+            model=blueprint.model,
+            option="native_versioning",
+        )
 
 
 def translation(connection: Connection) -> Mapping[str | None, str | None]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, blueprint_of, blueprints_of
+from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, blueprint_of, blueprints_of, united
 from async_continuum.dialects import MarkedKeys
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.maintain import (
@@ -33,7 +33,7 @@ from async_continuum.read import require_async
 from async_continuum.record import TableChanges, changes_of_table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Kept:
     """A model or an association table to maintain, and where. Lives for one call."""
 
@@ -124,7 +124,7 @@ async def backfill(
     return await require_async(session).run_sync(run)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Backfill:
     """How history is begun. Lives for one call."""
 
@@ -206,8 +206,9 @@ async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
 
 
 def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
-    blueprints = [blueprint_of(model) for model in models]
-    managers = dict.fromkeys(get_versioning_manager(model) for model in models) or active_managers(session)
+    # Concrete classes below one have tables of their own.
+    blueprints = [below for model in models for below in united(blueprint_of(model))]
+    managers = dict.fromkeys(get_versioning_manager(each.model) for each in blueprints) or active_managers(session)
     for manager in managers:
         mine = [each for each in blueprints if each.model in manager.models]
         mine = mine if models else [blueprint_of(model) for model in manager.models if _reaches(session, model)]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum import read
-from async_continuum.build import Blueprint, blueprint_of, blueprints_of, find_blueprint, history_of
+from async_continuum.build import Blueprint, blueprint_of, blueprints_of, find_blueprint, history_of, united
 from async_continuum.errors import ClassNotVersioned, ImproperlyConfigured
 from async_continuum.model.transaction import TransactionBase
 from async_continuum.model.version import Version
@@ -61,7 +61,7 @@ def is_versioned(target: object) -> bool:
         return "async_continuum" in target.info
     blueprint = find_blueprint(target)
     cls = target if isinstance(target, type) else type(target)
-    return blueprint is not None and blueprint.model is cls
+    return blueprint is not None and blueprint.model is cls and bool(blueprint.histories)
 
 
 def tx_column_name(target: object) -> str:
@@ -151,7 +151,9 @@ def changes_between(session: Any, model: Any, since: Moment, until: Moment) -> C
     models = [model] if isinstance(model, type) else _all_models() if model is None else list(model)
     for each in models:
         version_class(each)
-    return ChangesBetween(read.require_async(session), tuple(blueprint_of(each) for each in models), since, until)
+    # Concrete classes below one have tables of their own.
+    blueprints = dict.fromkeys(below for each in models for below in united(blueprint_of(each)))
+    return ChangesBetween(read.require_async(session), tuple(blueprints), since, until)
 
 
 def _all_models() -> list[type[Any]]:

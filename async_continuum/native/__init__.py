@@ -9,23 +9,37 @@ How DDL tools use it, a migration script among them, which knows no models::
     create_triggers(connection, plan)              # both at once; drop_triggers(connection, plan): history stays
     plan.fingerprint                               # the comment of each trigger that these statements install
     installed(connection)                          # {(schema, table): fingerprint} of all that is installed, one query
+    installed_plans(connection)                    # {(schema, table): plan}: what it was made of
     stale(connection, plans)                       # those that are missing or of another making
 
 Creating is idempotent and replaces what is stale. It wants the table, its version table and the transaction table
 there; a column that history keeps can be dropped or renamed only together with new triggers.
 """
 
+from async_continuum.native.conditions import recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
-from async_continuum.native.installed import PARTIAL, existing, installed, stale
-from async_continuum.native.plan import TransactionPlan, TriggerPlan, plan_of, records, transaction_plan_of
+from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale
+from async_continuum.native.plan import (
+    ChainedTable,
+    CompanionPlan,
+    TransactionPlan,
+    TriggerPlan,
+    companions_of,
+    plan_of,
+    records,
+    transaction_plan_of,
+)
 from async_continuum.native.signing import give_way, signed_as, take
 from async_continuum.native.statements import create_statements, drop_statements
 
 __all__ = [
     "PARTIAL",
+    "ChainedTable",
+    "CompanionPlan",
     "TransactionPlan",
     "TriggerDDL",
     "TriggerPlan",
+    "companions_of",
     "create_statements",
     "create_triggers",
     "drop_statements",
@@ -34,7 +48,9 @@ __all__ = [
     "give_way",
     "install",
     "installed",
+    "installed_plans",
     "plan_of",
+    "recorded_condition",
     "records",
     "signed_as",
     "stale",

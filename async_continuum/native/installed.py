@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
@@ -26,6 +27,17 @@ _INSTALLED = text(
     GROUP BY c.oid, n.nspname, c.relname
     """
 )
+_PLANS = text(
+    """
+    SELECT n.nspname, c.relname, d.description, pg_catalog.pg_table_is_visible(c.oid)
+    FROM pg_catalog.pg_trigger t
+    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_description d
+        ON d.objoid = t.tgfoid AND d.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    WHERE NOT t.tgisinternal AND t.tgname = :name AND pg_catalog.starts_with(d.description, '{')
+    """
+)
 _EXISTING = text("SELECT n FROM unnest(CAST(:names AS text[])) AS n WHERE to_regclass(n) IS NOT NULL")
 
 
@@ -45,6 +57,19 @@ def installed(connection: Connection) -> dict[tuple[str | None, str], str]:
     return found
 
 
+def installed_plans(connection: Connection) -> dict[tuple[str | None, str], TriggerPlan]:
+    """Give what the triggers of each table were made of, by schema and name as `installed` does; in one statement.
+
+    Those of a making that did not write it down are not among them.
+    """
+    found: dict[tuple[str | None, str], TriggerPlan] = {}
+    for schema, name, written, visible in connection.execute(_PLANS, {"name": trigger_name("insert")}):
+        found[schema, name] = TriggerPlan.from_dict(json.loads(written))
+        if visible:
+            found[None, name] = found[schema, name]
+    return found
+
+
 def stale(connection: Connection, plans: Iterable[TriggerPlan]) -> list[TriggerPlan]:
     """List the plans whose triggers are missing in the database, or are not what the plan says."""
     known = installed(connection)
@@ -59,6 +84,9 @@ def existing(connection: Connection, plans: Iterable[TriggerPlan]) -> list[Trigg
             relation(plan.name, plan.schema),
             relation(plan.versions, plan.versions_schema),
             relation(plan.transaction.name, plan.transaction.schema),
+            *(relation(each.name, each.schema) for each in plan.chain),
+            *(relation(each.versions, each.versions_schema) for each in plan.chain),
+            *(relation(each.name, plan.transaction.schema) for each in plan.transaction.companions),
         ]
         for plan in wanted
     ]

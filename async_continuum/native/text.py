@@ -67,8 +67,13 @@ class Words:
 
     plan: TriggerPlan
 
-    versions = "@@versions@@"
-    live = "@@live@@"
+    @property
+    def versions(self) -> str:
+        return "@@versions@@"
+
+    @property
+    def live(self) -> str:
+        return "@@live@@"
 
     @property
     def begins(self) -> str:
@@ -85,6 +90,46 @@ class Words:
     @property
     def columns(self) -> str:
         return ", ".join(quoted(name) for name in self.plan.columns)
+
+    @property
+    def target(self) -> str:
+        """The columns that are written: those that history keeps, whose version it is, and what has changed."""
+        return ", ".join([self.columns, self.begins, self.operation, *self._flags])
+
+    @property
+    def _flags(self) -> list[str]:
+        return [quoted(flag) for _, flag in self.plan.flags]
+
+    @property
+    def replaced(self) -> str:
+        """Overwrite a version by one that was to be inserted, but for its operation."""
+        written = [*map(quoted, self.plan.columns), *self._flags]
+        return ", ".join(f"{column}=excluded.{column}" for column in written)
+
+    @property
+    def all_changed(self) -> str:
+        """Say of every column that it has changed."""
+        return ", true" * len(self.plan.flags)
+
+    @property
+    def changed(self) -> str:
+        """Say of every column whether it has, of a row whose newest earlier version is ``b``."""
+        whole = f"b.operation IS NULL OR b.operation {EQ} 2"
+        return "".join(f", ({whole} OR b.ac_changed_{i})" for i, _ in enumerate(self.plan.flags))
+
+    @property
+    def compared(self) -> str:
+        """Compare each column of ``n`` with the same of ``b``, for `changed`."""
+        return "".join(
+            f", ROW(b.{quoted(name)})::pg_catalog.record {DIFFERS} ROW(n.{quoted(name)})::pg_catalog.record"
+            f" AS ac_changed_{i}"
+            for i, (name, _) in enumerate(self.plan.flags)
+        )
+
+    def gone(self, rows: str) -> str:
+        """List what a DELETE version holds of ``rows``."""
+        nulled = set(self.plan.nulled)
+        return ", ".join("NULL" if name in nulled else f"{rows}.{quoted(name)}" for name in self.plan.columns)
 
     def of(self, rows: str, names: Sequence[str] | None = None) -> str:
         """List columns of ``rows``, all that history keeps unless some are named."""
@@ -109,6 +154,30 @@ class Words:
         """A row that is stored otherwise than the only one of ``rows``."""
         one = f"(SELECT ROW({self.of('n')})::pg_catalog.record FROM {rows} n LIMIT 1)"
         return f"ROW({self.of(a)})::pg_catalog.record {DIFFERS} {one}"
+
+    def wanted(self, row: str) -> str:
+        """A live row that is recorded; empty where all are."""
+        return " AND ".join(call for call in (self._asked("kept", row), self._asked("recorded", row)) if call)
+
+    def going(self, row: str) -> str:
+        """A row whose end is recorded: also that of one which history says is there."""
+        kept, recorded = self._asked("kept", row), self._asked("recorded", row)
+        if recorded:
+            known = (
+                f"(SELECT k.{self.operation} FROM ONLY {self.versions} k WHERE {self.same('k', row)}"
+                f" ORDER BY k.{self.begins} DESC LIMIT 1)"
+            )
+            recorded = f"({recorded} OR {known} {NE} 2)"
+        return " AND ".join(call for call in (kept, recorded) if call)
+
+    def _asked(self, role: str, row: str) -> str:
+        condition = self.plan.kept if role == "kept" else self.plan.recorded
+        return "" if condition is None else f"@@{role}@@({self.of(row, condition.columns)})"
+
+    def only(self, rows: str, *, going: bool = False) -> str:
+        """Restrict rows of a transition table, or of the table, to those that are recorded."""
+        condition = self.going("r") if going else self.wanted("r")
+        return f"(SELECT r.* FROM {rows} r WHERE {condition})" if condition else rows
 
     @property
     def key_of_conflict(self) -> str:

@@ -10,13 +10,13 @@ from sqlalchemy import Column, Dialect, Select, and_, case, inspect, literal, or
 from sqlalchemy.orm import Mapper, aliased, with_polymorphic
 from sqlalchemy.sql import ClauseElement, ColumnElement, visitors
 
-from async_continuum.build import Blueprint, blueprint_of
+from async_continuum.build import Blueprint, blueprint_of, own_rows
 from async_continuum.dialects import differs
 from async_continuum.operation import Operation
 from async_continuum.read import alive
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
     """A model at two transactions. Lives while its statement is built."""
 
@@ -41,11 +41,16 @@ class Comparison:
 
         statement = select(before, after).select_from(touched)
         for entity, moment in ((before, self.since), (after, self.until)):
-            statement = statement.outerjoin(entity, and_(same(entity), alive(entity, blueprint, moment)))
+            there = and_(same(entity), alive(entity, blueprint, moment), *own_rows(entity, blueprint))
+            statement = statement.outerjoin(entity, there)
         statement = statement.where(self._kept(before, after, operations or tuple(Operation)))
         for each in criteria:
             then = or_(*(alive(version_class, blueprint, moment) for moment in (self.since, self.until)))
-            met = select(literal(1)).select_from(version_class).where(same(version_class), then, *each)
+            met = (
+                select(literal(1))
+                .select_from(version_class)
+                .where(same(version_class), then, *each, *own_rows(version_class, blueprint))
+            )
             statement = statement.where(met.correlate(touched).exists())
         ordered = [_as_is_after(clause, blueprint, before, after) for clause in order]
         return statement.order_by(*ordered, *touched.c)
@@ -62,15 +67,20 @@ class Comparison:
 
 def _entity(version_class: Any, name: str) -> Any:
     """Make an alias that holds the columns of the classes below as well, where there are such."""
-    if len(list(inspect(version_class).self_and_descendants)) == 1:
+    if len(_of_its_tables(inspect(version_class))) == 1:
         return aliased(version_class, name=name)
     # Without the name, which SQLAlchemy 2.0.31 does not take together with `flat`.
     return with_polymorphic(version_class, "*", aliased=True, flat=True)
 
 
+def _of_its_tables(mapper: Mapper[Any]) -> list[Mapper[Any]]:
+    """List the classes of a hierarchy but the concrete ones, whose rows are in other tables."""
+    return [each for each in mapper.self_and_descendants if each is mapper or not each.concrete]
+
+
 def _columns(entity: Any, blueprint: Blueprint) -> Iterator[Any]:
     known = set(blueprint.key)
-    for mapper in inspect(blueprint.version_class).self_and_descendants:
+    for mapper in _of_its_tables(inspect(blueprint.version_class)):
         below = blueprint_of(mapper.class_)
         place = entity if below is blueprint else getattr(entity, mapper.class_.__name__)
         for name in below.attributes:

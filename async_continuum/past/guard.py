@@ -16,7 +16,7 @@ class InThePast:
     """What every session in the past derives from, so that it is known for one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class NotVersioned:
     """Stands in an object of the past for an attribute that has no past. Lives as long as the object."""
 

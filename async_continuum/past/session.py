@@ -56,7 +56,7 @@ class PastConnection(Connection):
         return {}
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class View:
     """From where a session in the past looks, and at when. Lives as long as that session."""
 

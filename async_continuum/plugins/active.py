@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,9 +26,23 @@ class Plugins(Extras):
 
     plugins: tuple[Plugin, ...]
 
+    @cached_property
+    def _overriding(self) -> dict[str, tuple[Plugin, ...]]:
+        return {}
+
     def overriding(self, hook: str) -> tuple[Plugin, ...]:
         """List the plugins that have something to do at a hook."""
-        return tuple(each for each in self.plugins if getattr(type(each), hook) is not getattr(Plugin, hook))
+        known = self._overriding.get(hook)
+        if known is None:
+            known = tuple(each for each in self.plugins if getattr(type(each), hook) is not getattr(Plugin, hook))
+            self._overriding[hook] = known
+        return known
+
+    def not_done_by_triggers(self, hook: str) -> tuple[Plugin, ...]:
+        """List the plugins that have something to do at a hook, which triggers do not do for them."""
+        return tuple(
+            each for each in self.overriding(hook) if not getattr(getattr(each, hook), "done_by_triggers", False)
+        )
 
     @cached_property
     def stores_meta(self) -> bool:
@@ -46,7 +60,7 @@ class Plugins(Extras):
 
     def version_columns(self, history: TableHistory) -> Sequence[AddedColumn]:
         return [
-            AddedColumn(each.column, _named(plugin, each.value), each.beside)
+            replace(each, value=_named(plugin, each.value))
             for plugin, added in self._each("version_columns", history)
             for each in added
         ]

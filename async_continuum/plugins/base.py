@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Table
 from sqlalchemy.orm import Session
@@ -15,8 +15,10 @@ from async_continuum.declare import AddedColumn
 from async_continuum.plugins.building import TransactionBuild
 from async_continuum.write import Rows, Writing
 
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Signing:
     """A transaction row that is about to be written. Lives for one hook."""
 
@@ -26,13 +28,19 @@ class Signing:
     """What the context says of the transaction besides its columns; a callable has been called."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Flushed:
     """A flush that has been recorded. Lives for one hook."""
 
     session: Session
     sign: Callable[[Any], tuple[Connection, int]]
     """Gives the connection and the transaction id for a ``Transaction`` class, taking an id where there is none."""
+
+
+def done_by_triggers(hook: Hook) -> Hook:
+    """Mark a hook whose work triggers do where they record; another one in its place is refused there."""
+    hook.done_by_triggers = True  # type: ignore[attr-defined]
+    return hook
 
 
 class Plugin:

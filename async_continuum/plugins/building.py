@@ -61,12 +61,15 @@ class TransactionBuild:
         transaction_id: str = "transaction_id",
         follows: tuple[str, ...] = (),
         keeps: bool = False,
+        names: str | None = None,
         **options: Any,
     ) -> Table:
         """Make a table whose rows belong to transactions, in the schema of theirs.
 
         The column named ``transaction_id`` says to which; with those named by ``follows`` it is kept in step when a
         transaction gets a later id. ``keeps``: a transaction with such a row stays, even where it changed nothing.
+        ``names``: the column that says of which class the transaction changed something, where a row says no more;
+        triggers write such rows.
         """
         schema = self.transaction_table.schema
         if (f"{schema}.{name}" if schema else name) in self.metadata.tables:
@@ -74,7 +77,9 @@ class TransactionBuild:
                 f"a table {name!r} exists already: name the plugin's differently, table_name=...", option="plugins"
             )
         table = Table(name, self.metadata, *parts, schema=schema, **options)
-        companion = Companion(table, table.c[transaction_id], tuple(table.c[each] for each in follows), keeps)
+        named = None if names is None else table.c[names]
+        columns = tuple(table.c[each] for each in follows)
+        companion = Companion(table, table.c[transaction_id], columns, keeps, names=named)
         table.info[COMPANIONS] = companion
         self.companions.append(companion)
         return table

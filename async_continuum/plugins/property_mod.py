@@ -35,7 +35,7 @@ class PropertyModTrackerPlugin(Plugin):
             default=False,
             server_default=false(),
         )
-        return AddedColumn(column, partial(_changed, name), beside=name)
+        return AddedColumn(column, partial(_changed, name), beside=name, says_changed=True)
 
 
 def _changed(name: str, copying: Copying) -> ColumnElement[bool]:

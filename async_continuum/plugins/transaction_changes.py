@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Executable, Index, Insert, Table, Unicode, and_, delete, exists, null, select
 
 from async_continuum.build import TableHistory
-from async_continuum.plugins.base import Plugin
+from async_continuum.plugins.base import Plugin, done_by_triggers
 from async_continuum.plugins.building import TransactionBuild
 from async_continuum.write import Writing
 
@@ -38,6 +38,9 @@ class TransactionChangesPlugin(Plugin):
             self._table_name,
             build.transaction_id(primary_key=True),
             Column("entity_name", Unicode(255), primary_key=True),
+            names="entity_name",
+            # All of a row is in its key: SQLite need not store it twice.
+            sqlite_with_rowid=False,
         )
         # By name and id: the last transactions that changed something of a class are at the end of a range.
         Index(f"ix_{self._table_name}_entity_name", table.c.entity_name, table.c.transaction_id)
@@ -46,11 +49,13 @@ class TransactionChangesPlugin(Plugin):
         build.relate("changes", changes, table.c.transaction_id, order_by=table.c.entity_name)
         build.transaction_class.__entity_names__ = build.transaction_table.info[self] = table
 
+    @done_by_triggers
     def first_versions(self, writing: Writing) -> Sequence[Executable]:
         table = writing.transactions.info[self]
         named = select(writing.transaction_id, writing.entity).where(writing.any_versions)
         return [_insert_missing(table, writing, named)]
 
+    @done_by_triggers
     def versions_removed(self, writing: Writing) -> Sequence[Executable]:
         table = writing.transactions.info[self]
         mine = and_(table.c.transaction_id == writing.transaction_id, table.c.entity_name == writing.entity)

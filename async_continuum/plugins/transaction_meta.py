@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
-from sqlalchemy import Column, ColumnElement, Index, Unicode, UnicodeText, select
+from sqlalchemy import Column, ColumnElement, Index, Unicode, UnicodeText, inspect, select
 from sqlalchemy.orm import attribute_keyed_dict
 
 from async_continuum.plugins.base import Plugin, Signing
@@ -27,7 +27,8 @@ class TransactionMetaBase:
 class TransactionMetaPlugin(Plugin):
     """Keep the table ``transaction_meta(transaction_id, key, value)``, and ``await tx.awaitable_attrs.meta``, a dict.
 
-    Values are stored as text. They come with the transaction's first recorded flush.
+    Values are stored as text. They come with the transaction's first recorded flush; until then, ``tx.meta`` of the
+    object that `current_transaction` gives is a dict to set, and wins over contexts.
     """
 
     stores_meta: ClassVar[bool] = True
@@ -41,6 +42,7 @@ class TransactionMetaPlugin(Plugin):
             build.transaction_id(primary_key=True),
             Column("key", Unicode(255), primary_key=True),
             Column("value", UnicodeText()),
+            sqlite_with_rowid=False,
         )
         # For the last transactions with a key; values may be of any length, which no index takes everywhere.
         Index(f"ix_{self._table_name}_key", table.c.key, table.c.transaction_id)
@@ -57,11 +59,15 @@ class TransactionMetaPlugin(Plugin):
         return [(table, rows)] if rows else []
 
 
-class Meta(dict[str, str]):
-    """What a transaction's meta says. A value: it is given where the transaction is made, and not changed later."""
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise TypeError(
+        "meta is given before a transaction is recorded: versioning_context(meta=...), set_context(), or on what "
+        "current_transaction() gives before the first flush."
+    )
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("meta is given before a transaction is recorded: versioning_context(meta=...), set_context().")
+
+class Meta(dict[str, str]):
+    """What a recorded transaction's meta says. A value: it came with the row, and is not changed later."""
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     update = setdefault = pop = popitem = clear = _refuse
@@ -70,7 +76,8 @@ class Meta(dict[str, str]):
 class MetaOf:
     """``meta`` on a transaction: its pairs, loaded as a relation is; on the class: ``meta["key"]`` is a SQL expression.
 
-    Plain access to what is not loaded is SQLAlchemy's own error, as for any relation.
+    Plain access to what is not loaded is SQLAlchemy's own error, as for any relation. On a transaction that is not
+    recorded yet it is a plain dict, to set, and what it holds is stored with the row.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -79,7 +86,15 @@ class MetaOf:
     def __get__(self, instance: Any, owner: Any) -> Any:
         if instance is None:
             return MetaColumns(owner)
+        if inspect(instance).key is None:
+            # Beside the mapped attributes, where the recording finds it.
+            return instance.__dict__.setdefault("meta", {})
         return Meta({pair.key: pair.value for pair in instance.meta_relation.values()})
+
+    def __set__(self, instance: Any, value: Mapping[str, Any]) -> None:
+        if inspect(instance).key is not None:
+            _refuse()
+        instance.__dict__["meta"] = dict(value)
 
 
 class MetaColumns:

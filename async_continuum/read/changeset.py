@@ -10,24 +10,21 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstanceState, Mapper, aliased
+from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_dict, instance_state
 from sqlalchemy.orm.exc import ObjectDeletedError
 
-from async_continuum.build import Blueprint, blueprint_of, find_blueprint
-from async_continuum.dialects import Keys, keys_for
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint, own_rows
 from async_continuum.operation import Change, Operation
-from async_continuum.read.moment import identity_in_order
+from async_continuum.read.predecessors import Place, identity, load_predecessors, way_to
 from async_continuum.read.source import require_async, session_of
 
 Changeset = dict[str, Change]
 # What Change(old, new) does, without a call of a Python function for each of many.
 _change: Callable[[tuple[Any, Any]], Change] = partial(tuple.__new__, Change)
 
-Place = tuple[Any, ...]
-"""A version's key and transaction id, in the model's order."""
 Values = tuple[Any, ...]
 """What a version holds, in the order of its blueprint's attributes; then where it ends, and its operation."""
 _ENDS, _OPERATION = -2, -1
@@ -82,7 +79,7 @@ async def diff(version: Any, other: Any) -> Changeset:
     one_table = (
         another is not None and another.history is blueprint.history and isinstance(other, another.version_class)
     )
-    if not one_table or another is None or _identity(version, blueprint)[:-1] != _identity(other, another)[:-1]:
+    if not one_table or another is None or identity(version, blueprint)[:-1] != identity(other, another)[:-1]:
         raise ValueError(f"{version!r} and {other!r} are not versions of one entity")
     old, new = [(await _stored(None, [each]))[0] for each in (version, other)]
     types = dict([*_types(blueprint), *_types(another)])
@@ -152,63 +149,10 @@ async def _earlier(
     changed = [place for place, held in zip(places, values, strict=True) if held[_OPERATION] is update]
     missing = list(dict.fromkeys(place for place in changed if place not in found))
     if missing:
-        for place, version in (await _load_predecessors(session, blueprint, missing)).items():
+        for place, version in (await load_predecessors(session, blueprint, missing)).items():
             # It may be of another class of the hierarchy, which has other attributes.
             found[place] = tuple(map(_values(version, blueprint).get, blueprint.attributes))
     return found
-
-
-async def _load_predecessors(session: AsyncSession, blueprint: Blueprint, places: Sequence[Place]) -> dict[Place, Any]:
-    version_class = topmost(blueprint).version_class
-    this, earlier = aliased(version_class), aliased(version_class)
-    names = (*blueprint.key, blueprint.begins)
-    way = _way(session, blueprint, places)
-    newest = (
-        select(func.max(getattr(earlier, blueprint.begins)))
-        .where(*(getattr(earlier, name) == getattr(this, name) for name in blueprint.key))
-        .where(getattr(earlier, blueprint.begins) < getattr(this, blueprint.begins))
-        .correlate(this)
-        .scalar_subquery()
-    )
-    statement = (
-        select(version_class, *(getattr(this, name) for name in names))
-        .join_from(this, version_class, _same(version_class, this, blueprint))
-        .where(
-            getattr(version_class, blueprint.begins) == newest,
-            way.among([getattr(this, name) for name in names], "places"),
-        )
-    )
-    found: dict[Place, Any] = {}
-    for batch in way.batches(places):
-        result = await session.execute(
-            statement, way.bind(batch, "places"), execution_options={"populate_existing": True}
-        )
-        found |= {tuple(place): predecessor for predecessor, *place in result}
-    return found
-
-
-def topmost(blueprint: Blueprint) -> Blueprint:
-    """Give the class whose versions, of any class below it, may precede one of this class."""
-    above = blueprint.above
-    while above is not None and not above.hidden and inspect(blueprint.version_class).polymorphic_on is not None:
-        blueprint, above = above, above.above
-    return blueprint
-
-
-def _same(a: Any, b: Any, blueprint: Blueprint) -> Any:
-    same = [getattr(a, name) == getattr(b, name) for name in blueprint.key]
-    return same[0] if len(same) == 1 else same[0] & _all(same[1:])
-
-
-def _all(clauses: list[Any]) -> Any:
-    joined = clauses[0]
-    for clause in clauses[1:]:
-        joined = joined & clause
-    return joined
-
-
-def _identity(version: Any, blueprint: Blueprint) -> list[Any]:
-    return identity_in_order(inspect(version).identity, blueprint)
 
 
 def _places(versions: Sequence[Any], blueprint: Blueprint) -> list[Place]:
@@ -241,23 +185,17 @@ async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list
     source = session_of(versions[0]) if session is None else session
     version_class = blueprint.version_class
     columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
-    way = _way(source, blueprint, list(places.values()))
-    statement = select(version_class).where(way.among(columns, "places"))
+    way = way_to(source, blueprint, list(places.values()))
+    statement = select(version_class).where(way.among(columns, "places"), *own_rows(version_class, blueprint))
     rows: dict[Place, Any] = {}
     for batch in way.batches(list(places.values())):
         bound = way.bind(batch, "places")
         result = await source.scalars(statement, bound, execution_options={"populate_existing": True})
-        rows |= {tuple(_identity(row, blueprint)): row for row in result}
+        rows |= {tuple(identity(row, blueprint)): row for row in result}
     for version, place in places.items():
         if place not in rows:
             raise ObjectDeletedError(inspect(version))
     return [rows[places[version]] if version in places else version for version in versions]
-
-
-def _way(session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]) -> Keys:
-    mapper: Mapper[Any] = inspect(blueprint.version_class)
-    types = [mapper.columns[name].type for name in (*blueprint.key, blueprint.begins)]
-    return keys_for(types, places, session.sync_session.get_bind(inspect(blueprint.model)).dialect)
 
 
 def _values(version: Any, blueprint: Blueprint) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Select, func, inspect, select
 
-from async_continuum.build import Blueprint, blueprint_of
-from async_continuum.read.changeset import topmost
+from async_continuum.build import Blueprint, blueprint_of, own_rows
 from async_continuum.read.moment import identity_in_order
+from async_continuum.read.predecessors import topmost
 from async_continuum.read.source import session_of
 
 
@@ -19,7 +19,11 @@ async def neighbour(version: Any, *, later: bool) -> Any | None:
     session = session_of(version)
     statement = _neighbours(version, blueprint, select(blueprint.version_class), later=later)
     begins = getattr(blueprint.version_class, blueprint.begins)
-    nearest = statement.order_by(begins.asc() if later else begins.desc()).limit(1)
+    nearest = (
+        statement.where(*own_rows(blueprint.version_class, blueprint))
+        .order_by(begins.asc() if later else begins.desc())
+        .limit(1)
+    )
     return await session.scalar(nearest, execution_options={"populate_existing": True})
 
 
@@ -27,8 +31,11 @@ async def index_of(version: Any) -> int:
     """Count the versions before this one: 0 for the first. Raises `NoSession`."""
     blueprint = topmost(blueprint_of(version))
     session = session_of(version)
-    counted: Select[Any] = select(func.count()).select_from(blueprint.version_class)
-    statement = _neighbours(version, blueprint, counted, later=False)
+    own = own_rows(blueprint.version_class, blueprint)
+    # Only what is named of a class makes SQLAlchemy read it from a union of tables.
+    number = func.count(getattr(blueprint.version_class, blueprint.begins)) if own else func.count()
+    counted: Select[Any] = select(number).select_from(blueprint.version_class)
+    statement = _neighbours(version, blueprint, counted, later=False).where(*own)
     bind = {"mapper": inspect(blueprint.version_class)}
     return int((await session.execute(statement, bind_arguments=bind)).scalar_one())
 

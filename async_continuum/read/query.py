@@ -10,7 +10,7 @@ from sqlalchemy import Select, false, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState
 
-from async_continuum.build import Blueprint
+from async_continuum.build import Blueprint, own_rows
 from async_continuum.read.held import may_hold
 from async_continuum.read.moment import Moment, alive, bound, first_from, require_known
 
@@ -84,6 +84,8 @@ class VersionQuery(Generic[V]):
             newest = query._ordered((self._begins.desc(),)).with_only_columns(self._begins).limit(length)
             # Wrapped, because not every dialect takes a LIMIT inside IN.
             same.append(self._begins.in_(select(newest.subquery("newest").c[0])))
+        # An object is of its own class; a key may be of any class that the model's select() gives.
+        same += [] if isinstance(self._entity, tuple) else own_rows(version_class, self._blueprint)
         return select(version_class).where(*same, *self._criteria).options(*self._options)
 
     def _ordered(self, order: tuple[Any, ...]) -> Select[V]:

@@ -18,6 +18,7 @@ from async_continuum.build import (
     find_blueprint,
     history_of,
     identity_of,
+    united,
 )
 from async_continuum.errors import ClassNotVersioned
 
@@ -27,9 +28,11 @@ def touched_ids(transaction_class: Any, target: Any, children: Sequence[str]) ->
     blueprint = blueprint_of(target)
     if blueprint.transaction_class is not transaction_class:
         raise ClassNotVersioned(target if isinstance(target, type) else type(target))
-    selects = [
-        _touching_class(transaction_class, blueprint) if isinstance(target, type) else _of_entity(blueprint, target)
-    ]
+    if isinstance(target, type):
+        # Concrete classes below it have tables of their own.
+        selects = [_touching_class(transaction_class, each) for each in united(blueprint)]
+    else:
+        selects = [_of_entity(blueprint, target)]
     for name in children:
         selects += _of_children(transaction_class, blueprint, target, name)
     return selects[0] if len(selects) == 1 else union(*selects)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
 from sqlalchemy.orm import validates
 from sqlalchemy.sql import ColumnElement
 
-from async_continuum.build import Blueprint, blueprints_of, identity_of
+from async_continuum.build import Blueprint, blueprints_of, identity_of, own_rows
 from async_continuum.read.held import may_hold
 from async_continuum.read.source import require_async, session_of
 from async_continuum.read.touched import comes_with_above, of_class, touched_ids
@@ -120,6 +120,7 @@ async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> 
             made = select(version_class).where(begins.in_(ids)).order_by(begins, *order)
             if inspect(version_class).polymorphic_on is None:
                 made = made.where(*of_class(blueprint, exactly=True))
+            made = made.where(*own_rows(version_class, blueprint))
             options = {"populate_existing": may_hold(source, version_class)}
             for version in await source.scalars(made, execution_options=options):
                 # A class above gives the versions of those below it, as objects of their own classes.

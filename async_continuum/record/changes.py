@@ -15,7 +15,7 @@ from async_continuum.dialects import AnyKeys, Fresh
 Key = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class TableChanges:
     """What one flush did to one table. Lives until its versions are written."""
 
@@ -35,7 +35,7 @@ class TableChanges:
     """The tables below, which hold the rest of these rows: a change in one makes a version in each."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class ModelChanges:
     """What the running flush has done to one model on one connection. Lives until the flush ends."""
 

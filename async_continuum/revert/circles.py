@@ -18,7 +18,7 @@ Row = tuple[Mapper[Any], tuple[Any, ...]]
 """The topmost mapper of a hierarchy, and a key."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Reference:
     """One foreign key from a model to another, or to itself. Lives as long as the order is sought."""
 
@@ -32,7 +32,7 @@ class _Reference:
         return self.target, tuple(values.get(name) for name in self.names)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Births:
     """In which order objects come back, and which values they and others are given only when they are there."""
 

@@ -53,7 +53,7 @@ class RevertPlan:
                 yield f"{word:8} {each}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Present:
     """What an entity of the past is now."""
 
@@ -63,7 +63,7 @@ class Present:
     """Whether the row is stored differently."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Relation:
     """One relation of one object, then and now. Each of its members counts once, however often it is linked."""
 
@@ -81,7 +81,7 @@ class Relation:
         object.__setattr__(self, "unlinked", tuple(target for target in now if target not in then))
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Findings:
     """What was found of a version and its relations, before anything is decided. Lives until the plan is made."""
 

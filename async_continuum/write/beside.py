@@ -23,6 +23,7 @@ from sqlalchemy import (
     insert,
     null,
     select,
+    true,
     update,
 )
 from sqlalchemy.engine import Dialect
@@ -30,6 +31,7 @@ from sqlalchemy.exc import DBAPIError
 
 from async_continuum.build import TableHistory
 from async_continuum.declare import COMPANIONS, Companion
+from async_continuum.write.compiled import Compiled
 from async_continuum.write.pieces import TX, Pieces
 
 Rows = tuple[Table, Sequence[Mapping[str, Any]]]
@@ -38,7 +40,7 @@ Rows = tuple[Table, Sequence[Mapping[str, Any]]]
 ENTITY: ColumnElement[str] = bindparam("ac_entity", type_=String())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Writing:
     """Versions of one table that one step has written or taken away. Lives while the SQL is built."""
 
@@ -52,11 +54,13 @@ class Writing:
     versions: FromClause
     """Their keys, under the names that the version table gives them, and their operation; where versions were taken
     away, those that the transaction has left."""
+    certain: bool = False
+    """Whether the statement runs only where there are some."""
 
     @property
     def any_versions(self) -> ColumnElement[bool]:
         """Say whether there are any."""
-        return exists(select(null()).select_from(self.versions))
+        return true() if self.certain else exists(select(null()).select_from(self.versions))
 
 
 def beside(writing: Writing, *, first: bool) -> list[Executable]:
@@ -66,21 +70,25 @@ def beside(writing: Writing, *, first: bool) -> list[Executable]:
 
 
 def written_by(p: Pieces, transactions: Table, *, removed: bool = False) -> Writing:
-    """Describe a step of a dialect that writes with one statement after the other."""
+    """Describe a step of a dialect that writes with one statement after the other.
+
+    What goes with written versions is executed only where some were written: of the keys of one chunk it is not known.
+    """
     versions = p.history.version_table
     mine: Select[Any] = select(*p.history.key_of(versions), versions.c[p.history.operation])
     mine = mine.where(p.begins(versions) == TX)
     if not removed:
         mine = mine.where(p.among(versions))
-    return Writing(p.history, transactions, p.dialect, TX, ENTITY, mine.subquery("written"))
+    certain = not removed and not p.keys.chunked
+    return Writing(p.history, transactions, p.dialect, TX, ENTITY, mine.subquery("written"), certain)
 
 
-def execute_beside(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> None:
+def execute_beside(connection: Connection, statement: Compiled, parameters: Mapping[str, Any]) -> None:
     """Execute a statement of a plugin, and name the plugin where the database refuses it."""
     try:
-        connection.execute(statement, parameters)
+        statement.execute(connection, parameters)
     except DBAPIError as error:
-        error.add_note(f"in a statement of the plugin {statement.get_execution_options().get('plugin')}")
+        error.add_note(f"in a statement of the plugin {statement.statement.get_execution_options().get('plugin')}")
         raise
 
 

@@ -23,10 +23,10 @@ class Compiled:
     that use it, so that no more of them are kept alive; others use their cache.
     """
 
-    __slots__ = ("_cache", "_dialects", "_options", "_statement")
+    __slots__ = ("_cache", "_dialects", "_options", "statement")
 
     def __init__(self, statement: Executable) -> None:
-        self._statement = statement
+        self.statement = statement
         self._cache = _Cache()
         self._dialects: tuple[Dialect, ...] = ()
         self._options: Mapping[str, Any] = {**_MARKED, "compiled_cache": self._cache}
@@ -34,7 +34,7 @@ class Compiled:
     def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> CursorResult[Any]:
         """Execute the statement."""
         options = self._options if connection.dialect in self._dialects else self._first(connection.dialect)
-        return connection.execute(self._statement, parameters, execution_options=options)
+        return connection.execute(self.statement, parameters, execution_options=options)
 
     def _first(self, dialect: Dialect) -> Mapping[str, Any]:
         if len(self._dialects) >= _ENGINES:

@@ -16,7 +16,7 @@ from async_continuum.dialects import differs
 from async_continuum.operation import Operation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Copying:
     """A row on its way into the version table, and the version that it had before. Lives while the SQL is built."""
 

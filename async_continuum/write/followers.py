@@ -17,7 +17,7 @@ from async_continuum.operation import Operation
 from async_continuum.write.pieces import TX, Flag, Pieces, constant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FollowerStatements:
     """The statements of one table that follows another, built once. Lives as long as the table's history.
 

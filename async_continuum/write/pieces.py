@@ -44,7 +44,7 @@ def constant(operation: Operation) -> ColumnElement[Any]:
     return literal_column(str(int(operation)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Pieces:
     """The SQL of one table's history for one dialect. Lives as long as the statements made of it."""
 

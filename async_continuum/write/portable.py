@@ -28,11 +28,15 @@ from async_continuum.write.pieces import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settlement:
     """The statements that tidy up after a transaction has recorded an entity more than once. Lives with its table."""
 
     pieces: Pieces
+
+    @cached_property
+    def _beside(self) -> dict[Table, list[Compiled]]:
+        return {}
 
     @cached_property
     def futile(self) -> Executable:
@@ -53,8 +57,15 @@ class Settlement:
             removed += taken
         return removed
 
+    def beside(self, transactions: Table) -> list[Compiled]:
+        """Give what plugins do after versions were taken away."""
+        if transactions not in self._beside:
+            writing = written_by(self.pieces, transactions, removed=True)
+            self._beside[transactions] = list(map(Compiled, self.pieces.history.extras.versions_removed(writing)))
+        return self._beside[transactions]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class PortableStatements:
     """The statements of one table on one dialect, built once. Lives as long as the table's history."""
 
@@ -69,7 +80,7 @@ class PortableStatements:
         return {}
 
     @cached_property
-    def _beside(self) -> dict[tuple[Any, ...], list[Executable]]:
+    def _beside(self) -> dict[tuple[Any, ...], list[Compiled]]:
         return {}
 
     def live(
@@ -121,11 +132,11 @@ class PortableStatements:
             for batch in self.pieces.keys.batches(keys)
         )
 
-    def beside(self, transactions: Table, *, first: bool) -> list[Executable]:
+    def beside(self, transactions: Table, *, first: bool) -> list[Compiled]:
         """Give what plugins write with versions; ``first``: with the first ones of an entity in a transaction."""
         place = (transactions, first)
         if place not in self._beside:
-            self._beside[place] = beside(written_by(self.pieces, transactions), first=first)
+            self._beside[place] = list(map(Compiled, beside(written_by(self.pieces, transactions), first=first)))
         return self._beside[place]
 
     def _live_statements(self, hint: str, *, again: bool) -> list[Executable]:

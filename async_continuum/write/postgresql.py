@@ -47,19 +47,21 @@ from async_continuum.write.pieces import (
     merged_operation,
 )
 from async_continuum.write.portable import Settlement, lock_rows
-from async_continuum.write.usual import has_usual_case, usual_case
+from async_continuum.write.usual import has_usual_case, left_of_usual, usual_case
 
 Given = tuple[tuple[Table, tuple[str, ...]], ...]
 """Companions of which a new transaction gets rows, each with the columns that are given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Written:
     """What one statement wrote. Lives until the ledger has counted it."""
 
     transaction_id: int
     overtaken: bool
     rows: int
+    left: int | None
+    """How many of the keys are not accounted for, where the statement says so."""
 
 
 class _Kind(NamedTuple):
@@ -75,7 +77,7 @@ class _Kind(NamedTuple):
     usual: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PostgresqlStatements:
     """The statements of one table on PostgreSQL, built once. Lives as long as the table's history."""
 
@@ -125,10 +127,10 @@ class PostgresqlStatements:
             parameters["ac_entity"] = entity
         kind = _Kind(hint, gone, again, bool(beside), bool(beside) and first)
         counted = None if isinstance(keys, MarkedKeys) else len(keys)
-        if counted is not None and not again and has_usual_case(self.pieces, hint, gone=gone):
+        if not again and has_usual_case(self.pieces, hint, gone=gone):
             usual = kind._replace(usual=True)
             written = self._run(connection, usual, parameters, transaction_id, table, values, rows)
-            if written.overtaken or written.rows == counted:
+            if written.overtaken or written.rows == counted or written.left == 0:
                 return written
             transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
         elif counted is not None and gone and not self.pieces.followers:
@@ -157,8 +159,8 @@ class PostgresqlStatements:
             self._built[place] = Compiled(self._statement(kind, names, table, given))
         parameters = {**parameters, **signed, **(rows_parameters(rows) if given else {})}
         row: Any = self._built[place].execute(connection, parameters).one()
-        tx, overtaken, count = row
-        return Written(tx, bool(overtaken), count)
+        tx, overtaken, count, *left = row
+        return Written(tx, bool(overtaken), count, left[0] if left else None)
 
     def _statement(self, kind: _Kind, names: tuple[str, ...] | None, table: Table, given: Given) -> Executable:
         p = self.pieces
@@ -182,6 +184,8 @@ class PostgresqlStatements:
         written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("written")
         counted = select(func.count()).select_from(written).scalar_subquery()
         result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
+        if kind.usual and p.keys.count is not None:
+            result = result.add_columns(left_of_usual(p, tx, p.keys.count - counted, kind.hint, gone=kind.gone))
         for companion, columns in given:
             result = result.add_cte(rows_statement(companion, columns, tx).cte(f"rows_of_{companion.name}"))
         if kind.beside:

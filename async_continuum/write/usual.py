@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import CTE, Select, case, exists, insert, null, or_, select, true, tuple_
+from sqlalchemy import CTE, Select, case, exists, func, insert, literal_column, null, or_, select, true, tuple_
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from async_continuum.declare import NOTHING
@@ -35,6 +35,22 @@ def usual_case(p: Pieces, tx: Id, hint: str, allowed: Flag, *, gone: bool) -> An
     """Give the INSERT of the usual case."""
     copied = _gone(p, tx, allowed) if gone else _changed(p, tx, allowed) if hint == "none" else _new(p, tx, allowed)
     return insert(p.history.version_table).from_select(p.target, copied, include_defaults=False)
+
+
+def left_of_usual(p: Pieces, tx: Id, unwritten: ColumnElement[int], hint: str, *, gone: bool) -> ColumnElement[int]:
+    """Count the marked keys that have not met the expectation: a row that was touched and not changed needs no version.
+
+    Those in Python are counted there, and so many are seldom saved without a change.
+    """
+    if gone or hint != "none":
+        return unwritten
+    live, unchanged, changed = p.live_as("live"), p.versions.alias("unchanged"), p.versions.alias("changed")
+    differs = or_(p.operation(changed) == constant(Operation.DELETE), p.differs(live, changed))
+    differing = select(null()).select_from(changed).where(p.same(changed, live), p.is_open(changed, tx), differs)
+    held = select(null()).select_from(unchanged).where(p.same(unchanged, live), p.is_open(unchanged, tx))
+    alike = select(func.count()).select_from(live).where(p.among(live))
+    alike = alike.where(exists(held.correlate(live)), ~exists(differing.correlate(live)))
+    return case((unwritten == literal_column("0"), literal_column("0")), else_=unwritten - alike.scalar_subquery())
 
 
 def _new(p: Pieces, tx: Id, allowed: Flag) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, keys_for
-from async_continuum.write.beside import Rows, execute_beside, written_by
+from async_continuum.write.beside import Rows, execute_beside
 from async_continuum.write.followers import FollowerStatements
 from async_continuum.write.ledger import Ledger
 from async_continuum.write.pieces import Pieces
@@ -21,7 +21,7 @@ from async_continuum.write.transactions import new_transaction, overtaken
 Statements = PortableStatements | PostgresqlStatements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Target:
     """Where versions of one table are written, and how their transaction is signed. Lives for one flush."""
 
@@ -82,9 +82,8 @@ def settle(target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
     for follower in target.followers:
         _follower(target, follower, keys).settle(target.connection, keys, ledger.transaction_id)
     if removed and target.entity is not None and target.history.extras.writes:
-        writing = written_by(statements.pieces, target.transaction_table, removed=True)
         given = {"ac_tx": ledger.transaction_id, "ac_entity": target.entity}
-        for statement in target.history.extras.versions_removed(writing):
+        for statement in statements.settlement.beside(target.transaction_table):
             execute_beside(target.connection, statement, given)
         ledger = replace(ledger, noted=ledger.noted - {target.place})
     return ledger.took_away(removed)
@@ -125,11 +124,15 @@ def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone:
 
 
 def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
-    given = {"ac_tx": ledger.transaction_id, "ac_entity": target.entity}
-    for statement in statements.beside(target.transaction_table, first=target.place not in ledger.noted):
-        for batch in statements.pieces.keys.batches(keys):
-            execute_beside(target.connection, statement, {**given, **statements.pieces.keys.bind(batch, "keys")})
-    return replace(ledger, noted=ledger.noted | {target.place})
+    known = target.place in ledger.noted
+    written = statements.beside(target.transaction_table, first=not known)
+    if written:
+        given, way = {"ac_tx": ledger.transaction_id, "ac_entity": target.entity}, statements.pieces.keys
+        batches = [{**given, **way.bind(batch, "keys")} for batch in way.batches(keys)]
+        for statement in written:
+            for parameters in batches:
+                execute_beside(target.connection, statement, parameters)
+    return ledger if known else replace(ledger, noted=ledger.noted | {target.place})
 
 
 def _write_batch(

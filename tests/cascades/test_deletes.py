@@ -145,6 +145,25 @@ async def test_rows_older_than_their_history_are_taken_before_they_go(sessions, 
         assert await links(session, models.manager, models.room_colour) == [(1, 1, "DELETE"), (2, 1, "DELETE")]
 
 
+@pytest.mark.parametrize("how", ["object", "statement"])
+@pytest.mark.parametrize("column", ["house_id", "home_id"], ids=["SET NULL", "SET DEFAULT"])
+async def test_a_row_older_than_its_history_is_re_pointed(sessions, models, column, how):
+    async with sessions() as session:
+        with ac.versioning_disabled():
+            session.add_all([models.House(id=0), models.House(id=1)])
+            await session.flush()
+            session.add_all([models.Guest(id=1, **{column: 1}), models.Guest(id=2)])
+            await session.commit()
+        if how == "object":
+            await session.delete(await session.get_one(models.House, 1))
+        else:
+            await session.execute(delete(models.House).where(models.House.id == 1))
+        await session.commit()
+        assert await life(session, models.House, 1) == [("DELETE",)]
+        assert await life(session, models.Guest, 1, "house_id", "home_id") == [("UPDATE", None, 0)]
+        assert await life(session, models.Guest, 2) == []
+
+
 async def test_a_rollback_takes_cascades_back(sessions, models, filled):
     async with sessions() as session:
         savepoint = await session.begin_nested()

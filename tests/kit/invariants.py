@@ -159,14 +159,54 @@ def _in_order(history: History) -> Subquery:
         "order_by": versions.c[history.begins],
     }
     operation = versions.c[history.operation]
+    next_begins: Any = func.lead(versions.c[history.begins]).over(**order)
+    operation_before: Any = func.lag(operation).over(**order)
+    if history.top is not None:
+        # What the topmost table says of an entity holds for every table of it.
+        next_begins = func.coalesce(_left_at(history, versions), next_begins)
+        operation_before = _operation_before(history, history.top)
     return select(
         *history.columns(versions),
         versions.c[history.begins].label("begins"),
         (versions.c[history.ends] if history.ends else literal(None)).label("ends"),
         operation.label("operation"),
-        func.lead(versions.c[history.begins]).over(**order).label("next_begins"),
-        func.lag(operation).over(**order).label("operation_before"),
+        next_begins.label("next_begins"),
+        operation_before.label("operation_before"),
     ).subquery()
+
+
+def _left_at(history: History, rows: Any) -> Any:
+    """Where an entity has become one of a class without this table, by which its versions end here."""
+    top = history.top
+    if top is None or history.names_class is None:
+        return literal(None)
+    following, later = top.versions.alias(), top.versions.alias()
+    next_begins = select(func.min(later.c[top.begins])).where(
+        *_same_above(history, top, rows, later), later.c[top.begins] > rows.c[history.begins]
+    )
+    return (
+        select(following.c[top.begins])
+        .where(
+            *_same_above(history, top, rows, following),
+            following.c[top.begins] == next_begins.correlate(rows).scalar_subquery(),
+            following.c[top.operation] != ac.Operation.DELETE,
+            rows.c[history.operation] != ac.Operation.DELETE,
+            following.c[history.names_class].not_in(history.classes),
+        )
+        .correlate(rows)
+        .scalar_subquery()
+    )
+
+
+def _operation_before(history: History, top: History) -> Any:
+    before = top.versions.alias()
+    earlier = before.c[top.begins] < history.versions.c[history.begins]
+    found = select(before.c[top.operation]).where(*_same_above(history, top, history.versions, before), earlier)
+    return found.order_by(before.c[top.begins].desc()).limit(1).correlate(history.versions).scalar_subquery()
+
+
+def _same_above(history: History, top: History, rows: Any, above: Any) -> list[Any]:
+    return [a == b for a, b in zip(history.columns(rows), top.columns(above), strict=True)]
 
 
 def _out_of_order(connection: Connection, history: History) -> Iterator[str]:
@@ -227,6 +267,8 @@ def _gone_without_a_delete(connection: Connection, history: History) -> Iterator
         newest.c[history.operation] != ac.Operation.DELETE,
         ~exists().select_from(live).where(history.same_entity(live, newest)),
     )
+    if history.top is not None:
+        query = query.where(_left_at(history, newest).is_(None))
     yield from _offenders(connection, query, f"(3) {history.name}: gone, but the newest version is no DELETE")
 
 

@@ -1,10 +1,10 @@
 """Say which tables a manager keeps the history of: those of models, and those of links between them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, inspect
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, and_, inspect
 
 import async_continuum as ac
 
@@ -22,6 +22,12 @@ class History:
     ends: str | None
     operation: str
     is_link: bool = False
+    top: "History | None" = None
+    """Of a table below, under joined inheritance, that of the topmost one."""
+    names_class: str | None = None
+    """The column of the topmost table that says of which class an entity is."""
+    classes: tuple[object, ...] = ()
+    """What it says of those that have a row in this table."""
 
     @property
     def shared(self) -> list[str]:
@@ -77,7 +83,19 @@ def _of_model(model: type) -> History:
     # Under joined inheritance the primary key is that of the topmost table, and each table below repeats it.
     key = key or tuple(column.key for column in live.primary_key)
     transaction = _table(ac.transaction_class(model))
-    return History(model.__name__, live, versions, transaction, key, begins, ends, _operation_column(versions, live))
+    found = History(model.__name__, live, versions, transaction, key, begins, ends, _operation_column(versions, live))
+    return _below(found, mapper)
+
+
+def _below(found: History, mapper: Any) -> History:
+    chain = list(mapper.iterate_to_root())
+    concrete = next((place for place, each in enumerate(chain) if each.concrete), len(chain) - 1)
+    root = chain[concrete]
+    named = root.polymorphic_on
+    if root.local_table is found.live or not ac.is_versioned(root.class_) or not isinstance(named, Column):
+        return found
+    classes = tuple(each.polymorphic_identity for each in root.self_and_descendants if found.live in each.tables)
+    return replace(found, top=_of_model(root.class_), names_class=named.key, classes=classes)
 
 
 def _table(model: type) -> Table:

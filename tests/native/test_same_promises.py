@@ -13,7 +13,7 @@ import pytest
 from tests.kit import backends, mode
 
 ROOT = Path(__file__).parent.parent.parent
-CHOSEN = ["tests/record/test_net_effect.py", "tests/cascades/test_deletes.py"]
+CHOSEN = ["tests/record/test_net_effect.py", "tests/cascades/test_deletes.py", "tests/plugins/test_together.py"]
 # Of the ways in which steps of a transaction are separated, the one that asks most of triggers; of the strategies one.
 WAYS = "not (nothing or a_flush or a_savepoint_that_is_released or a_savepoint_that_stays_open or subquery)"
 

@@ -16,6 +16,7 @@ from async_continuum.plugins import (
     TransactionChangesPlugin,
     TransactionMetaPlugin,
 )
+from tests.kit import mode
 
 
 def newsroom(strategy: str) -> SimpleNamespace:
@@ -29,7 +30,7 @@ def newsroom(strategy: str) -> SimpleNamespace:
     manager = make_versioned(
         mapper=Base,
         manager=VersioningManager(),
-        options={"strategy": strategy},
+        options=mode.options(strategy=strategy),
         user_cls=None,
         plugins=[activities, PropertyModTrackerPlugin(), *beside, NullDeletePlugin()],
     )

@@ -3,8 +3,8 @@
 from datetime import UTC
 
 import pytest
-from sqlalchemy import BigInteger, Integer, String, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, Integer, String, inspect, select
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship, selectinload
 
 import async_continuum as ac
 from async_continuum import TransactionBase, UtcDateTime, transaction_class, versioning_context
@@ -63,6 +63,30 @@ async def test_an_unmapped_class_gives_columns_methods_and_the_table_name(own, d
         assert (tx.reason, tx.ticket) == ("set on the object", 7)
     ac.remove_versioning(manager=manager)
     assert set(Base.metadata.tables) == {"user_account", "article"}
+
+
+async def test_a_relation_of_the_users_own_leads_to_the_versions_of_a_transaction(own, database, statements):
+    Base, manager = own(user_cls=None)
+    _, Article = declare(Base)
+    transaction, version = transaction_class(Article), ac.version_class(Article)
+    joined = transaction.id == foreign(version.transaction_id)
+    inspect(transaction).add_property(
+        "articles", relationship(version, primaryjoin=joined, viewonly=True, order_by=version.id)
+    )
+    async with (await database(Base, manager))() as session:
+        article = Article(id=1, name="a")
+        await write(session, article, setting(article, name="b"))
+        session.add_all([Article(id=2, name="c"), Article(id=3, name="d")])
+        await session.commit()
+        before = len(statements)
+        recent = select(transaction).order_by(transaction.id).options(selectinload(transaction.articles))
+        found = (await session.scalars(recent)).all()
+        assert [[each.name for each in tx.articles] for tx in found] == [["a"], ["b"], ["c", "d"]]
+        assert len(statements) - before == 2
+        assert found[0].articles[0].transaction is found[0]
+        of_several = select(transaction.id).where(transaction.articles.any(version.name == "d"))
+        assert (await session.scalars(of_several)).all() == [found[2].id]
+    ac.remove_versioning(manager=manager)
 
 
 @pytest.mark.parametrize("factory", [False, True], ids=["class", "function"])

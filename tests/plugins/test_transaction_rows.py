@@ -96,6 +96,35 @@ async def test_meta_comes_with_a_row_that_was_asked_for(session, models, transac
     assert await tx.awaitable_attrs.changes == []
 
 
+async def test_meta_is_set_on_the_object_of_the_running_transaction(session, models, transaction):
+    with versioning_context(meta={"reason": "import", "batch": 5}):
+        tx = await current_transaction(session, model=models.Article)
+        tx.meta["reason"] = "by hand"
+        tx.meta |= {"late": lambda: "called", "nothing": None}
+        async with session.begin_nested() as savepoint:
+            session.add(models.Tag(id=1, name="t"))
+            await session.flush()
+            assert (await tx.awaitable_attrs.meta)["reason"] == "by hand"
+            await savepoint.rollback()
+        tx.meta["again"] = "yes"
+        await write(session, models.Article(id=1, name="a"))
+    (found,) = await session.scalars(select(transaction))
+    assert found is tx
+    assert await tx.awaitable_attrs.meta == {"reason": "by hand", "batch": "5", "late": "called", "again": "yes"}
+    # What is recorded stays as it is.
+    with pytest.raises(TypeError, match="before a transaction is recorded"):
+        tx.meta = {"reason": "another"}
+    with pytest.raises(TypeError, match="before a transaction is recorded"):
+        (await tx.awaitable_attrs.meta)["reason"] = "another"
+
+
+async def test_meta_set_on_an_object_is_stored_where_nothing_changes(session, models, transaction):
+    tx = await current_transaction(session, model=models.Article)
+    tx.meta = {"reason": "looked at it"}
+    await session.commit()
+    assert await session.scalar(select(transaction.meta["reason"])) == "looked at it"
+
+
 def _beside(models):
     tables = models.Base.metadata.tables
     return [tables[name] for name in ("transaction_changes", "transaction_meta")]
@@ -113,5 +142,12 @@ async def test_meta_without_a_place_for_it_fails_the_flush(own, database):
     async with (await database(Base, manager))() as session:
         session.add(Article(id=1))
         with versioning_context(meta={"reason": "x"}), pytest.raises(ac.ImproperlyConfigured, match="Meta") as caught:
+            await session.commit()
+    assert caught.value.option == "plugins"
+    async with (await database(Base, manager))() as session:
+        tx = await current_transaction(session, model=Article)
+        tx.meta = {"reason": "x"}
+        session.add(Article(id=1))
+        with pytest.raises(ac.ImproperlyConfigured, match="reason") as caught:
             await session.commit()
     assert caught.value.option == "plugins"

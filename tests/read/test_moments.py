@@ -177,3 +177,16 @@ async def test_alive_at_does_no_io_and_so_takes_any_id(session, models, times):
     assert [each.name for each in found] == ["born again"]
     with pytest.raises(ValueError, match="naive"):
         alive_at(version, datetime(2024, 1, 1))
+
+
+async def test_that_few_versions_are_deletes_stands_in_the_statements(session, models, times, statements):
+    """Of a parameter, a plan for any parameters expects that nearly every version is one."""
+    version, before = version_class(models.Article), len(statements)
+    for moment in (*times[1:], 3):
+        await session.scalars(select(version).where(alive_at(version, moment)))
+        async with ac.as_of(session, moment) as past:
+            await past.scalars(select(models.Article).where(models.Article.name != "x"))
+            await past.get(models.Article, 1)
+    told = [text for text in statements[before:] if "article_version" in text]
+    assert len(told) == 15
+    assert all("operation_type != 2" in text for text in told), str(statements)

@@ -1,4 +1,4 @@
-"""With a million versions in the table, every look-up of one entity's history is served by an index."""
+"""With a million versions and transactions, every look-up of one entity's or class's history is served by an index."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,10 @@ from async_continuum import (
     changes_between,
     changesets,
     make_versioned,
+    transaction_class,
     versions_of,
 )
+from async_continuum.plugins import TransactionChangesPlugin
 from tests.kit.databases import Databases
 
 pytestmark = pytest.mark.unaccounted  # history without live rows: it is only read here
@@ -37,7 +39,14 @@ class Part(Versioned, Base):
     name: Mapped[str] = mapped_column(String(50))
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+class Machine(Versioned, Base):
+    """Changed once in a thousand transactions."""
+
+    __tablename__ = "machine"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None, plugins=[TransactionChangesPlugin()])
 
 SERIES = {
     "sqlite": f"WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {MILLION})",
@@ -59,10 +68,12 @@ async def filled(database: Databases, engine: AsyncEngine, backend: str) -> Asyn
     fill = {
         "transaction": f"SELECT n, {MOMENT[backend]} FROM g",
         "part_version": f"SELECT n % {ENTITIES}, 'name ' || n, n, {ended}, {operation} FROM g",
+        "transaction_changes": "SELECT n, 'Part' FROM g UNION ALL SELECT n, 'Machine' FROM g WHERE n % 1000 = 7",
     }
     columns = {
         "transaction": "id, issued_at",
         "part_version": "id, name, transaction_id, end_transaction_id, operation_type",
+        "transaction_changes": "transaction_id, entity_name",
     }
     async with engine.begin() as connection:
         for table, select in fill.items():
@@ -106,10 +117,17 @@ async def test_every_look_up_of_one_entity_uses_an_index(
     await version.awaitable_attrs.transaction
     # A session in the past looks up the same, and what changed between two moments reads what was made in between.
     async with as_of(filled, BEGAN + timedelta(seconds=MILLION // 2)) as past:
-        assert (await past.get_one(Part, 77)).name == f"name {77 + 4 * ENTITIES}"
+        part = await past.get_one(Part, 77)
+        assert part.name == f"name {77 + 4 * ENTITIES}"
         assert len((await past.scalars(select(Part).where(Part.id.in_([77, 78, 79])))).all()) == 3
         assert await past.scalar(select(func.count()).where(Part.id == 77)) == 1
     assert await changes_between(filled, Part, MILLION // 2, MILLION // 2 + 50).count() == 50
+    # The last transactions that touched a class, which all or few did, or an entity.
+    transaction = transaction_class(Part)
+    for touched, last in ((Part, MILLION), (Machine, MILLION - 993), (part, 77 + 9 * ENTITIES)):
+        newest = select(transaction.id).where(transaction.touched(touched)).order_by(transaction.id.desc()).limit(10)
+        assert (await filled.scalars(newest)).first() == last
+        assert ("part_version" in sent[-1][0]) is (touched is part)
     event.remove(engine.sync_engine, "before_cursor_execute", note)
 
     connection = await filled.connection()

@@ -406,3 +406,40 @@ async def test_the_statements_do_not_grow_with_rows_that_have_changed_in_differe
             assert [made[key + n] for n in range(size)] == [(3, 3, 3, 3, 1, 2)[n % 6] for n in range(size)]
     assert len(counted[0]) == len(counted[1]), "\n\n".join(counted[1])
     assert len(counted[1]) <= 16, "\n\n".join(counted[1])
+
+
+async def test_the_statements_of_a_path_over_several_classes_do_not_grow(sessions, models, statements):
+    counted = []
+    for key, size in ((1000, 2), (5000, 100)):
+        async with sessions() as session:
+            articles = [models.Article(id=key + n) for n in range(size)]
+            session.add_all([models.Author(id=key, articles=articles), models.Category(id=key)])
+            await session.flush()
+            for article in articles:
+                await session.refresh(article, ["tags"])
+                article.tags = [models.Tag(id=article.id, category_id=key)]
+            await session.commit()
+            for article in (await session.scalars(select(models.Article).where(models.Article.id >= key))).all():
+                article.name, article.author_id = "now", None
+                (tag,) = await article.awaitable_attrs.tags
+                tag.name, tag.category_id = "now", None
+                if article.id % 2:
+                    article.tags.clear()
+            await session.commit()
+            await session.delete(await session.get_one(models.Category, key))
+            await session.commit()
+        async with sessions() as session:
+            version = await first(session, models.Author, key)
+            before = len(statements)
+            await version.revert(session, relations=["articles.tags.category"])
+            await session.commit()
+            counted.append(statements[before:])
+            found = (
+                select(models.Article.name, models.Tag.name, models.Category.id)
+                .join(models.Author.articles)
+                .join(models.Article.tags)
+                .join(models.Tag.category)
+                .where(models.Author.id == key)
+            )
+            assert list(map(tuple, await session.execute(found))) == [("n", "n", key)] * size
+    assert len(counted[0]) == len(counted[1]), "\n\n".join(counted[1])
