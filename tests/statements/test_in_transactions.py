@@ -227,6 +227,7 @@ async def test_statements_inside_a_statement_are_recorded(session, backend):
     await assert_told(session, before, after)
 
 
+@pytest.mark.sessions_record("triggers record every statement")
 @pytest.mark.unaccounted
 async def test_what_is_seen_and_cannot_be_recorded_is_told(session, backend, monkeypatch):
     if backend != "postgresql":

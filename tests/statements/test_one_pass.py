@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import pytest
 from sqlalchemy import func, literal, select, text, update
 
 import async_continuum as ac
@@ -12,6 +13,7 @@ Version, TagVersion = ac.version_class(Product), ac.version_class(Tag)
 ROWS = 100_000
 
 
+@pytest.mark.sessions_record("triggers are no statements of the session")
 async def test_rows_that_a_statement_leaves_as_they_are_cost_no_second_pass(session, statements):
     await fill(session)
     after, sent = await newest(session), len(statements)
@@ -24,6 +26,7 @@ async def test_rows_that_a_statement_leaves_as_they_are_cost_no_second_pass(sess
     assert await verify(session, Product) == []
 
 
+@pytest.mark.sessions_record("a trigger has recorded what text() has changed")
 async def test_rows_older_than_their_history_are_taken_along(session):
     await fill(session)
     await session.execute(text("DELETE FROM product_version WHERE id IN (2, 3)"))
