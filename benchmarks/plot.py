@@ -11,6 +11,8 @@ from benchmarks.workloads import WORKLOADS
 COLOURS = {
     "ours": "#1f6f8b",
     "ours-subquery": "#58a4b0",
+    "ours-plugins": "#124559",
+    "ours-native": "#3f6f6a",
     "ours-sync": "#a3cfd5",
     "floor-row": "#5f8f3e",
     "floor-statement": "#8fbf6a",

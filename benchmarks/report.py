@@ -74,7 +74,19 @@ def write_json(run: Run, file: Path) -> None:
     """Write everything, every round included."""
     found = grouped(run)
     outcomes = [outcome.as_dict(found[outcome.backend, outcome.workload]) for outcome in run.outcomes]
-    file.write_text(json.dumps({**circumstances(run), "outcomes": outcomes}, indent=1) + "\n")
+    growth = [
+        {
+            "backend": backend,
+            "workload": workload,
+            "contender": name,
+            "to": WORKLOADS[workload].grown_from,
+            "cpu": ratio,
+        }
+        for (backend, workload), of_workload in found.items()
+        for name, outcome in of_workload.items()
+        if (ratio := _grown(outcome, found)) is not None
+    ]
+    file.write_text(json.dumps({**circumstances(run), "outcomes": outcomes, "growth": growth}, indent=1) + "\n")
 
 
 def markdown(run: Run) -> str:
@@ -94,6 +106,12 @@ def markdown(run: Run) -> str:
         if backend != "process":
             parts.append("\nStatements sent; peak of Python's memory in MB.\n")
             parts.append(_table(of_backend, backend, _sent))
+        if any(_grown(outcome, found) is not None for each in of_backend.values() for outcome in each.values()):
+            parts.append(
+                "\nOne update with a long history as a ratio to one with 1,000 versions, of the same contender;\n"
+                "CPU, each as a ratio to unversioned in its round. 1.00x is a cost that does not grow.\n"
+            )
+            parts.append(_table(of_backend, backend, lambda outcome, _: _number_or_none(_grown(outcome, found))))
         parts.append("")
     return "\n".join(parts)
 
@@ -118,7 +136,7 @@ def _table(of_backend: Mapping[str, Mapping[str, Outcome]], backend: str, cell: 
         name
         for name, contender in all_contenders().items()
         if any(name in outcomes for outcomes in of_backend.values())
-        and (contender.keeps_history or cell is not _ratios)
+        and (contender.keeps_history or cell is _sent or cell is _start)
     ]
     rows = [["", *(all_contenders()[name](backend).label for name in names)]]
     rows.append(["---", *("---:" for _ in names)])
@@ -134,6 +152,20 @@ def _ratios(outcome: Outcome, found: Mapping[str, Outcome]) -> str:
         return outcome.missing.partition(":")[0]
     cpu, wall = outcome.ratio(found), outcome.ratio(found, "wall")
     return f"{_number(cpu)} ({_number(wall)})" if cpu is not None and wall is not None else ""
+
+
+def _grown(outcome: Outcome, found: Found) -> float | None:
+    """Give the ratio of what a contender takes to what it takes with a shorter history, both to unversioned."""
+    base = WORKLOADS[outcome.workload].grown_from
+    before = found.get((outcome.backend, base), {}) if base is not None else {}
+    if outcome.contender not in before or outcome.contender == outcome.baseline:
+        return None
+    now, then = outcome.ratio(found[outcome.backend, outcome.workload]), before[outcome.contender].ratio(before)
+    return now / then if now is not None and then is not None else None
+
+
+def _number_or_none(value: float | None) -> str:
+    return "" if value is None else _number(value)
 
 
 def _sent(outcome: Outcome, found: Mapping[str, Outcome]) -> str:

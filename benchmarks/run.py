@@ -78,7 +78,7 @@ class Run:
     def _workloads(self) -> Iterator[str]:
         for name in WORKLOADS:
             asked = not self.settings.only or any(name.startswith(prefix) for prefix in self.settings.only)
-            if asked and not (self.settings.quick and name == "growth.1m"):
+            if asked and not (self.settings.quick and not WORKLOADS[name].quick):
                 yield name
 
     @contextmanager
@@ -139,7 +139,8 @@ class Run:
         for worker in workers:
             if workload.only is not None and worker.name not in workload.only:
                 continue
-            outcome = found[worker.name] = Outcome(backend, name, worker.name, worker.baseline)
+            baseline = workload.baseline or worker.baseline
+            outcome = found[worker.name] = Outcome(backend, name, worker.name, baseline)
             self.outcomes.append(outcome)
             if outcome.prepared(worker.ask(do="prepare", workload=name)):
                 ready.append(worker)

@@ -25,9 +25,7 @@ ENOUGH = 0.3
 
 async def inspect(workload: Workload) -> dict[str, Any]:
     """Do the work once with statements counted and memory traced; not measured in time, which that would spoil."""
-    await workload.before()
-    await workload.run()
-    await workload.after()
+    await workload.warm_up()
     await workload.before()
     assert workload.place.sync_engine is not None
     with counting(workload.place.sync_engine) as counted:

@@ -36,6 +36,9 @@ _OF_A_HIERARCHY = (
     "end_transaction_column_name",
     "operation_type_column_name",
     "create_models",
+    "native_versioning",
+    "append_only",
+    "on_truncate",
 )
 
 

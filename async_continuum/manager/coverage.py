@@ -27,6 +27,7 @@ class Coverage:
         "_kept",
         "_native",
         "_native_tables",
+        "following",
         "links",
         "models",
         "plugins",
@@ -44,6 +45,8 @@ class Coverage:
         self._native: dict[Any, list[TableHistory]] | None = None
         self._native_tables: frozenset[Any] | None = None
         self._homes: Homes | None = None
+        self.following: dict[type, bool] = {}
+        """Which models have rows of others following theirs, of which only sessions know; as far as was asked."""
 
     def changed(self) -> None:
         """Forget what was derived: a model or a link was added, or extended."""
@@ -52,6 +55,7 @@ class Coverage:
         self._native = None
         self._native_tables = None
         self._homes = None
+        self.following.clear()
 
     def __iter__(self) -> Iterator[Kept]:
         """Go over what history is kept of."""

@@ -50,6 +50,13 @@ class NativeTracker(Tracker):
 
     def _has_followers(self) -> bool:
         """Whether the database changes rows that this session records, when rows of this model go or move."""
+        # Asked twice for each object of a flush.
+        known = self._coverage.following
+        if self._model not in known:
+            known[self._model] = self._find_followers()
+        return known[self._model]
+
+    def _find_followers(self) -> bool:
         waiting: list[TableHistory] = list(blueprint_of(self._model).histories)
         seen = set(waiting)
         while waiting:

@@ -19,6 +19,7 @@ from async_continuum.native import (
     drop_triggers,
     existing,
     installed,
+    recorded_condition,
 )
 from async_continuum.plugins import Plugins
 
@@ -75,20 +76,15 @@ def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
         )
     if not blueprint.settings.native_versioning:
         return
-    if len(blueprint.histories) > 1:
+    if callable(blueprint.settings.record_if):
         raise ImproperlyConfigured(
-            "native_versioning does not record the tables of joined inheritance: say "
-            "__versioned__ = {'native_versioning': False} on the topmost class.",
-            model=blueprint.model,
-            option="native_versioning",
-        )
-    if blueprint.settings.record_if is not None:
-        raise ImproperlyConfigured(
-            "triggers record every row: leave out record_if, or let sessions record the class with "
-            "__versioned__ = {'native_versioning': False}.",
+            "a trigger cannot ask a function of Python's: give record_if as a SQL expression on the row, or let "
+            "sessions record the class with __versioned__ = {'native_versioning': False}.",
             model=blueprint.model,
             option="record_if",
         )
+    # Raises where a value in it has no literal.
+    recorded_condition(blueprint.history)
     for history in blueprint.histories:
         _refuse_plugins(blueprint, history, plugins)
 

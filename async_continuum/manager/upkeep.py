@@ -17,8 +17,12 @@ from async_continuum.errors import ImproperlyConfigured
 from async_continuum.maintain import (
     Discrepancy,
     Progress,
+    Range,
+    begin,
     claim,
     count_rows,
+    is_plain,
+    lacks,
     mend_chains,
     ranges,
     record_orphans,
@@ -29,6 +33,7 @@ from async_continuum.maintain import (
 from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.setup import active_managers, get_versioning_manager
+from async_continuum.native import records
 from async_continuum.read import require_async
 from async_continuum.record import TableChanges, changes_of_table
 
@@ -136,35 +141,76 @@ class _Backfill:
 
     def fill(self, kept: _Kept) -> int:
         """Begin, or mend, the history of one model or association table."""
-        connection, history = self._connection(kept), kept.blueprint.history
-        total = 0 if self.told is None else count_rows(connection, history)
+        connection = self._connection(kept)
+        total = 0 if self.told is None else count_rows(connection, kept.blueprint.history)
         if self.repair:
             for table, _ in kept.tables:
                 mend_chains(connection, table)
-        batches = ranges(lambda: self._connection(kept), history, batch=self.batch)
+            return self._recorded(kept, total) + self._bury(kept)
+        return self._copied(kept, total) if self._is_plain(kept) else self._recorded(kept, total)
 
+    def _is_plain(self, kept: _Kept) -> bool:
+        connection, history = self._connection(kept), kept.blueprint.history
+        if not is_plain(connection, history) or records(history, connection):
+            return False
+        # What this transaction has recorded already, only the statements of the recording can add to.
+        return history not in self._recorder(kept).ledgers.at((connection, kept.blueprint.transaction_class)).tables
+
+    def _copied(self, kept: _Kept, total: int) -> int:
+        """Copy the rows that history lacks, range by range; nothing else goes with their versions."""
+        made = 0
+        for number, rows in enumerate(self._ranges(kept), start=1):
+            if lacks(self._connection(kept), rows):
+                made += self._copy(kept, rows)
+            self._tell(kept, number, total)
+        return made
+
+    def _copy(self, kept: _Kept, rows: Range) -> int:
+        recorder, history = self._recorder(kept), kept.blueprint.history
+        place = (self._connection(kept), kept.blueprint.transaction_class)
+        recorder.before_flush()
+        made = begin(place[0], rows, recorder.sign(place))
+        if made is None:
+            changes, made = self._claimed(kept, rows)
+            recorder.record_rows(changes)
+            return made
+        recorder.ledgers.put(place, recorder.ledgers.at(place).wrote(history, rows=made))
+        recorder.flushed()
+        return made
+
+    def _recorded(self, kept: _Kept, total: int) -> int:
+        """Record the rows that history lacks as those that a statement has inserted."""
         made = 0
 
-        def changes() -> Iterator[TableChanges]:
+        def all_changes() -> Iterator[TableChanges]:
             nonlocal made
-            for number, rows in enumerate(batches, start=1):
-                place = self._connection(kept)
-                keys, found = claim(place, rows, repair=self.repair)
+            for number, rows in enumerate(self._ranges(kept), start=1):
+                changes, found = self._claimed(kept, rows)
                 made += found
-                if found:
-                    fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
-                    yield changes_of_table(place, kept.blueprint, history, keys, fresh)
-                if self.told is not None:
-                    self.told(history.table.name, min(number * self.batch, total), total)
-                if self.commit:
-                    self.session.commit()
+                yield from changes
+                self._tell(kept, number, total)
 
         if not self.commit:
-            self._recorder(kept).record_rows(changes())
+            self._recorder(kept).record_rows(all_changes())
         else:
-            for each in changes():
+            for each in all_changes():
                 self._recorder(kept).record_rows([each])
-        return made + (self._bury(kept) if self.repair else 0)
+        return made
+
+    def _claimed(self, kept: _Kept, rows: Range) -> tuple[list[TableChanges], int]:
+        place, history = self._connection(kept), kept.blueprint.history
+        keys, found = claim(place, rows, repair=self.repair)
+        fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
+        return [changes_of_table(place, kept.blueprint, history, keys, fresh)] if found else [], found
+
+    def _ranges(self, kept: _Kept) -> Iterator[Range]:
+        return ranges(lambda: self._connection(kept), kept.blueprint.history, batch=self.batch)
+
+    def _tell(self, kept: _Kept, number: int, total: int) -> None:
+        if self.told is not None:
+            self.told(kept.blueprint.history.table.name, min(number * self.batch, total), total)
+        if self.commit:
+            self.session.commit()
 
     def _bury(self, kept: _Kept) -> int:
         recorder = self._recorder(kept)

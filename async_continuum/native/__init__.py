@@ -16,9 +16,11 @@ Creating is idempotent and replaces what is stale. It wants the table, its versi
 there; a column that history keeps can be dropped or renamed only together with new triggers.
 """
 
+from async_continuum.native.conditions import recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
 from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale
 from async_continuum.native.plan import (
+    ChainedTable,
     CompanionPlan,
     TransactionPlan,
     TriggerPlan,
@@ -32,6 +34,7 @@ from async_continuum.native.statements import create_statements, drop_statements
 
 __all__ = [
     "PARTIAL",
+    "ChainedTable",
     "CompanionPlan",
     "TransactionPlan",
     "TriggerDDL",
@@ -47,6 +50,7 @@ __all__ = [
     "installed",
     "installed_plans",
     "plan_of",
+    "recorded_condition",
     "records",
     "signed_as",
     "stale",

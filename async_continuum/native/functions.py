@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from async_continuum.native import beside
+from async_continuum.native import beside, joined
 from async_continuum.native import recording as part
+from async_continuum.native.chained import words_of_chain
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
 from async_continuum.native.text import EQ, NE, Words, dollar_quoted, literal, quoted
 
@@ -18,7 +19,12 @@ _CONFLICT = "#variable_conflict use_variable"
 def trigger_function(plan: TriggerPlan, role: str) -> str:
     """Write the body of the function that a trigger calls."""
     w = Words(plan)
-    body = {"insert": _insert, "update": _update, "delete": _delete, "truncate": _truncate}[role](w)
+    if role == "truncate" and plan.on_truncate == "refuse":
+        body = _refuse_truncation(w)
+    elif plan.chain:
+        body = joined.recording(plan, role)
+    else:
+        body = {"insert": _insert, "update": _update, "delete": _delete, "truncate": _truncate}[role](w)
     off = "RETURN NULL;"
     if plan.append_only:
         off = f"""RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
@@ -47,13 +53,14 @@ END"""
 
 
 def _insert(w: Words) -> str:
-    take = _take("EXISTS (SELECT FROM new_rows)")
+    new_rows = w.only("new_rows")
+    take = part.take(f"EXISTS (SELECT FROM {new_rows} n)")
     rows = part.stored_among(w, "new_rows")
     if w.plan.twins is not None:
         return take + _live(w, rows, "0", inserted=True)
     return f"""{take}
-    IF NOT EXISTS (SELECT FROM new_rows n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
-        INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM new_rows n;
+    IF NOT EXISTS (SELECT FROM {new_rows} n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
+        INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM {new_rows} n;
         {beside.name_class(w)}
         RETURN NULL;
     END IF;{_live(w, rows, "0", inserted=True)}"""
@@ -67,14 +74,14 @@ def _update(w: Words) -> str:
         rows = part.stored_among(w, both)
         known = f"(SELECT true FROM old_rows o WHERE {w.same('o', 'n')} LIMIT 1) IS NULL"
         hint = f"CASE WHEN {known} THEN 0 ELSE 1 END"
-        take = _take("EXISTS (SELECT FROM new_rows)")
-        return f"""{take}{part.give_way(w, both)}{_gone(w, gone, deleted=False)}{_live(w, rows, hint)}"""
-    rows = part.stored_among(w, "new_rows")
+        take = part.take("EXISTS (SELECT FROM new_rows)")
+        return f"""{take}{part.give_way(w, both)}{part.record_gone(w, gone, deleted=False)}{_live(w, rows, hint)}"""
+    rows, new_rows = part.stored_among(w, "new_rows"), w.only("new_rows")
     fast = ""
     if w.plan.ends is not None:
-        closed = part.close(w, "new_rows", f"b.{w.operation} {NE} 2 AND {w.differs('b', 'n')}")
-        one = part.close_one(w, "new_rows", f"b.{w.operation} {NE} 2 AND {w.differs_from_one('b', 'new_rows')}")
-        fast = _at_once(w, one, closed, "new_rows", 1)
+        closed = part.close(w, new_rows, f"b.{w.operation} {NE} 2 AND {w.differs('b', 'n')}")
+        one = part.close_one(w, new_rows, f"b.{w.operation} {NE} 2 AND {w.differs_from_one('b', new_rows)}")
+        fast = _at_once(w, one, closed, new_rows, 1)
     known = f"(SELECT true AS found FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} LIMIT 1) known"
     hint = f"CASE WHEN o.{quoted(w.plan.key[0])} IS NULL THEN 0 ELSE 1 END"
     unchanged = f"(b.operation IS NULL AND NOT {w.differs('o', 'n')}) IS NOT TRUE"
@@ -82,11 +89,14 @@ def _update(w: Words) -> str:
     paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN {before} ON {w.same('o', 'n')}", where=unchanged)
     # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
     paired = f"EXECUTE {_as_text(paired)} USING ac_tx;{beside.name_class(w)}"
-    return f"""{_take(part.says_something(w, "new_rows"))}{fast}{part.give_way(w, both)}
-    IF EXISTS (SELECT FROM {gone} n) THEN{_gone(w, gone, deleted=False)}
+    anything = part.says_something(w, new_rows)
+    if w.going("r"):
+        anything += f" OR EXISTS (SELECT FROM {gone} n)"
+    return f"""{part.take(anything)}{fast}{part.give_way(w, both)}
+    IF EXISTS (SELECT FROM {gone} n) THEN{part.record_gone(w, gone, deleted=False)}
     END IF;
-    IF {part.says_something(w, rows)} THEN{_close_changed(w, rows)}
-        IF EXISTS (SELECT FROM new_rows n LEFT JOIN LATERAL {known} ON true WHERE known.found IS NULL) THEN
+    IF {part.says_something(w, rows)} THEN{part.close_changed(w, rows)}
+        IF EXISTS (SELECT FROM {new_rows} n LEFT JOIN LATERAL {known} ON true WHERE known.found IS NULL) THEN
             {paired}
         ELSE{part.write_live(w, rows, "1")}
         END IF;{part.settle_live(w, rows)}
@@ -94,55 +104,36 @@ def _update(w: Words) -> str:
 
 
 def _delete(w: Words) -> str:
-    take, gone = _take("EXISTS (SELECT FROM old_rows)"), part.gone_among(w, "old_rows")
+    old_rows = w.only("old_rows", going=True)
+    take, gone = part.take(f"EXISTS (SELECT FROM {old_rows} o)"), part.gone_among(w, "old_rows")
     if w.plan.twins is not None:
         rest = _live(w, part.stored_among(w, "old_rows"), "1")
-        return f"""{take}{part.give_way(w, "old_rows")}{_gone(w, gone, deleted=True)}{rest}"""
+        return f"""{take}{part.give_way(w, "old_rows")}{part.record_gone(w, gone, deleted=True)}{rest}"""
     fast = ""
     if w.plan.ends is not None:
         gone_for_good = f"b.{w.operation} {NE} 2 AND (SELECT true FROM {w.live} l WHERE {{}} LIMIT 1) IS NULL"
-        closed = part.close(w, "old_rows", gone_for_good.format(w.same("l", "n").replace("{", "{{")))
-        one = part.close_one(w, "old_rows", gone_for_good.format(w.same_as_one("l", "old_rows")))
-        fast = _at_once(w, one, closed, "old_rows", 2)
-    return f"""{take}{fast}{part.give_way(w, gone)}{_gone(w, gone, deleted=True)}"""
+        closed = part.close(w, old_rows, gone_for_good.format(w.same("l", "n").replace("{", "{{")))
+        one = part.close_one(w, old_rows, gone_for_good.format(w.same_as_one("l", old_rows)))
+        fast = _at_once(w, one, closed, old_rows, 2)
+    return f"""{take}{fast}{part.give_way(w, gone)}{part.record_gone(w, gone, deleted=True)}"""
 
 
 def _truncate(w: Words) -> str:
-    if w.plan.on_truncate == "refuse":
-        return f"""
+    rows = w.only(w.live, going=True) if w.plan.twins is None else part.stored_among(w, w.live)
+    take, give_way = part.take(f"EXISTS (SELECT FROM {rows} r)"), part.give_way(w, rows)
+    return f"{take}{give_way}{part.record_gone(w, rows, deleted=True)}"
+
+
+def _refuse_truncation(w: Words) -> str:
+    return f"""
     RAISE EXCEPTION USING ERRCODE = 'restrict_violation',
         MESSAGE = {literal(f"async_continuum: {w.plan.fullname} keeps a history and is not truncated.")},
         HINT = 'Delete the rows, or set the option on_truncate to record.';"""
-    rows = w.live if w.plan.twins is None else part.stored_among(w, w.live)
-    return f"""{_take(f"EXISTS (SELECT FROM {w.live})")}{part.give_way(w, rows)}{_gone(w, rows, deleted=True)}"""
 
 
 def _live(w: Words, rows: str, hint: str, *, inserted: bool = False) -> str:
-    close, settle = _close_changed(w, rows), part.settle_live(w, rows)
+    close, settle = part.close_changed(w, rows), part.settle_live(w, rows)
     return f"{part.give_way(w, rows)}{close}{part.write_live(w, rows, hint, inserted=inserted)}{settle}"
-
-
-def _close_changed(w: Words, rows: str) -> str:
-    if w.plan.ends is None:
-        return ""
-    return "\n    " + part.close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
-
-
-def _gone(w: Words, rows: str, *, deleted: bool) -> str:
-    close = "" if w.plan.ends is None else part.close(w, rows, f"b.{w.operation} {NE} 2")
-    return f"\n    {close}{part.write_gone(w, rows, deleted=deleted)}{part.settle_gone(w, rows)}"
-
-
-def _take(anything: str) -> str:
-    # Late: by now this transaction holds the locks on its rows. And only where there is something to record.
-    return f"""
-    IF ac_tx IS NULL THEN
-        IF NOT ({anything}) THEN
-            RETURN NULL;
-        END IF;
-        ac_tx := @@take@@();
-        ac_taken := true;
-    END IF;"""
 
 
 def _at_once(w: Words, close_one: str, close: str, rows: str, operation: int) -> str:
@@ -190,6 +181,14 @@ def renumber_function(plan: TriggerPlan) -> str:
         ends = f"""
     UPDATE ONLY {w.versions} AS v SET {w.ends}=ac_new FROM ONLY {w.versions} own
     WHERE own.{w.begins} {EQ} ac_old AND {w.same("own", "v")} AND v.{w.ends} {EQ} ac_old;"""
+        if plan.place:
+            # The end of a row that has left its entity is nobody's beginning here.
+            top, below = words_of_chain(plan)
+            own = below[plan.place - 1]
+            entity = f"led.{w.begins} {EQ} ANY (ARRAY[ac_old, ac_new]) AND {top.is_row_of('led', own, 'v')}"
+            ends += f"""
+    UPDATE ONLY {w.versions} AS v SET {w.ends}=ac_new FROM ONLY {top.versions} led
+    WHERE {entity} AND v.{w.ends} {EQ} ac_old;"""
     return f"""{_CONFLICT}
 BEGIN
     IF ac_new IS NULL THEN

@@ -84,6 +84,8 @@ def existing(connection: Connection, plans: Iterable[TriggerPlan]) -> list[Trigg
             relation(plan.name, plan.schema),
             relation(plan.versions, plan.versions_schema),
             relation(plan.transaction.name, plan.transaction.schema),
+            *(relation(each.name, each.schema) for each in plan.chain),
+            *(relation(each.versions, each.versions_schema) for each in plan.chain),
             *(relation(each.name, plan.transaction.schema) for each in plan.transaction.companions),
         ]
         for plan in wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2s
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Sequence as DatabaseSequence
 
 from async_continuum.build import TableHistory, may_have_twins
 from async_continuum.declare import COMPANIONS, Companion, OnTruncate
+from async_continuum.native.conditions import Condition, kept_condition, recorded_condition
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
 FORMAT = 2
@@ -56,6 +57,29 @@ class TransactionPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainedTable:
+    """One of the tables that hold the rows of an entity together, under joined inheritance. A value."""
+
+    name: str
+    versions: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    """In the order of the topmost table's key."""
+    schema: str | None = None
+    versions_schema: str | None = None
+    flags: tuple[tuple[str, str], ...] = ()
+    nulled: tuple[str, ...] = ()
+
+    def translated(self, schemas: Mapping[str | None, str | None]) -> ChainedTable:
+        """Replace schemas as ``schema_translate_map`` does."""
+        return replace(
+            self,
+            schema=schemas.get(self.schema, self.schema),
+            versions_schema=schemas.get(self.versions_schema, self.versions_schema),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerPlan:
     """One table whose changes are recorded by triggers, in plain names. A value.
 
@@ -81,12 +105,54 @@ class TriggerPlan:
     on_truncate: OnTruncate = "record"
     append_only: bool = False
     """Whether history may be changed by nothing but recording."""
+    kept: Condition | None = None
+    """Which rows are of a class whose history is kept, where others share the table; under joined inheritance, the
+    topmost one."""
+    recorded: Condition | None = None
+    """Which rows are recorded (``record_if``); likewise."""
+    chain: tuple[ChainedTable, ...] = ()
+    """All tables of a joined hierarchy, the topmost first, this one among them: they are versioned together."""
+    names_class: str | None = None
+    """The column of the topmost of them by which its rows say of which class they are."""
     entity: str | None = None
     """What a companion that names classes calls the class of these rows."""
     flags: tuple[tuple[str, str], ...] = ()
     """Columns, each with the one of the version table that says whether the transaction has changed it."""
     nulled: tuple[str, ...] = ()
     """The columns in which a DELETE version holds NULL."""
+
+    @property
+    def place(self) -> int:
+        """Give this table's place in its chain."""
+        places = (i for i, each in enumerate(self.chain) if (each.schema, each.name) == (self.schema, self.name))
+        return next(places, 0)
+
+    @property
+    def hierarchy(self) -> tuple[TriggerPlan, ...]:
+        """Give the plans of all tables of its chain, which hold for all of them alike; of a table alone, its own."""
+        return tuple(
+            replace(
+                self,
+                name=each.name,
+                schema=each.schema,
+                versions=each.versions,
+                versions_schema=each.versions_schema,
+                columns=each.columns,
+                key=each.key,
+                flags=each.flags,
+                nulled=each.nulled,
+            )
+            for each in self.chain
+        ) or (self,)
+
+    def with_columns(self, named: Callable[[tuple[str, ...]], tuple[str, ...]]) -> TriggerPlan:
+        """Give the plan of a table whose columns have changed, in its chain as well."""
+        columns, key, place = named(self.columns), named(self.key), self.place
+        chain = tuple(
+            replace(each, columns=columns, key=key) if number == place else each
+            for number, each in enumerate(self.chain)
+        )
+        return replace(self, columns=columns, key=key, chain=chain)
 
     @property
     def fullname(self) -> str:
@@ -109,8 +175,11 @@ class TriggerPlan:
         """Read what `as_dict` gave."""
         signing = _frozen(given["transaction"])
         companions = tuple(CompanionPlan(**each) for each in signing.get("companions", ()))
-        transaction = TransactionPlan(**{**signing, "companions": companions})
-        return cls(**{**_frozen(given), "transaction": transaction})
+        parts: dict[str, Any] = {"transaction": TransactionPlan(**{**signing, "companions": companions})}
+        parts["chain"] = tuple(ChainedTable(**_frozen(each)) for each in given.get("chain") or ())
+        for name in ("kept", "recorded"):
+            parts[name] = Condition(**_frozen(given[name])) if given.get(name) else None
+        return cls(**{**_frozen(given), **parts})
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TriggerPlan:
         """Replace schemas as ``schema_translate_map`` does."""
@@ -119,12 +188,14 @@ class TriggerPlan:
             schema=schemas.get(self.schema, self.schema),
             versions_schema=schemas.get(self.versions_schema, self.versions_schema),
             transaction=self.transaction.translated(schemas),
+            chain=tuple(each.translated(schemas) for each in self.chain),
         )
 
 
 def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = None) -> TriggerPlan:
     """Describe the triggers of a table's history, signed in ``transactions``; ``entity`` is its class."""
     table, versions = history.table, history.version_table
+    leader = history.leader or history
     return TriggerPlan(
         name=table.name,
         schema=table.schema,
@@ -140,16 +211,12 @@ def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = 
         on_truncate=history.settings.on_truncate,
         append_only=history.settings.append_only,
         entity=entity if any(each.names is not None for each in companions_of(transactions)) else None,
-        flags=tuple(
-            (table.c[each.beside].name, each.column.name)
-            for each in history.added
-            if each.says_changed and each.beside is not None
-        ),
-        nulled=tuple(
-            table.c[key].name
-            for key in history.columns
-            if key not in history.key and history.extras.deleted_value(history, table.c[key]) is not None
-        ),
+        flags=_flags(history),
+        nulled=_nulled(history),
+        kept=kept_condition(leader),
+        recorded=recorded_condition(leader),
+        chain=tuple(map(_chained, (leader, *leader.followers))) if leader.followers else (),
+        names_class=leader.table.c[leader.names_class].name if leader.followers and leader.names_class else None,
     )
 
 
@@ -184,6 +251,35 @@ def transaction_plan_of(table: Table) -> TransactionPlan:
         sequence_schema=sequence.schema if named else None,
         companions=companions_of(table),
     )
+
+
+def _chained(history: TableHistory) -> ChainedTable:
+    table, versions = history.table, history.version_table
+    return ChainedTable(
+        name=table.name,
+        schema=table.schema,
+        versions=versions.name,
+        versions_schema=versions.schema,
+        columns=tuple(table.c[key].name for key in history.columns),
+        key=tuple(table.c[key].name for key in history.key),
+        flags=_flags(history),
+        nulled=_nulled(history),
+    )
+
+
+def _flags(history: TableHistory) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (history.table.c[each.beside].name, each.column.name)
+        for each in history.added
+        if each.says_changed and each.beside is not None
+    )
+
+
+def _nulled(history: TableHistory) -> tuple[str, ...]:
+    # No version can be loaded without the columns that name its class.
+    stays = {*history.key, *history.class_columns}
+    columns = [history.table.c[key] for key in history.columns if key not in stays]
+    return tuple(column.name for column in columns if history.extras.deleted_value(history, column) is not None)
 
 
 def _listed(given: Any) -> Any:

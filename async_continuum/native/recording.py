@@ -47,7 +47,7 @@ def give_way(w: Words, rows: str) -> str:
         f"(SELECT v.ctid AS at FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} AND v.{w.ends} {EQ} ac_before LIMIT 1)"
     )
     # Versions that were closed by this statement have no successor yet by which they could be found.
-    follow = "" if w.plan.ends is None else f"{_update_ends(w, rows, f'CROSS JOIN LATERAL {closed} b', 'ac_tx')};"
+    follow = "" if w.plan.ends is None else f"{update_ends(w, rows, f'CROSS JOIN LATERAL {closed} b', 'ac_tx')};"
     return f"""
     IF EXISTS (SELECT FROM {rows} n CROSS JOIN LATERAL {younger}) THEN
         ac_before := ac_tx;
@@ -62,7 +62,7 @@ def close(w: Words, rows: str, condition: str) -> str:
         f"(SELECT b.ctid AS at FROM ONLY {w.versions} b WHERE {w.same('b', 'n')} AND b.{w.ends} IS NULL"
         f" AND b.{w.begins} {LT} ac_tx AND {condition} LIMIT 1)"
     )
-    return f"{_update_ends(w, rows, f'CROSS JOIN LATERAL {found} b', 'ac_tx')};"
+    return f"{update_ends(w, rows, f'CROSS JOIN LATERAL {found} b', 'ac_tx')};"
 
 
 def close_one(w: Words, rows: str, condition: str) -> str:
@@ -73,7 +73,8 @@ def close_one(w: Words, rows: str, condition: str) -> str:
     )
 
 
-def _update_ends(w: Words, rows: str, found: str, value: str, where: str = "") -> str:
+def update_ends(w: Words, rows: str, found: str, value: str, where: str = "") -> str:
+    """Set the ends of the versions that are ``found`` as ``b.at``."""
     return (
         f"UPDATE ONLY {w.versions} AS v SET {w.ends}={value}"
         f" WHERE v.ctid {EQ} ANY (ARRAY(SELECT b.at FROM {rows} n {found}{where}))"
@@ -135,7 +136,7 @@ def settle(w: Words, rows: str, futile: str) -> str:
         closed = newest(w, f"b.ctid AS at, b.{w.ends} AS ends", before="ac_tx")
         found = f"CROSS JOIN LATERAL {closed} LEFT JOIN LATERAL {own(w, 'true AS found')} ON true"
         where = f" WHERE b.ends {EQ} ac_tx AND own.found IS NULL"
-        reopen = f"{_update_ends(w, rows, found, 'NULL', where)};"
+        reopen = f"{update_ends(w, rows, found, 'NULL', where)};"
     return f"""
     DELETE FROM ONLY {w.versions} AS v WHERE v.ctid {EQ} ANY (ARRAY({futile}));
     IF FOUND THEN
@@ -168,7 +169,7 @@ def gone_among(w: Words, rows: str) -> str:
     """Restrict rows to those whose key nobody bears any more: one may have moved where another one was."""
     lives = f"(SELECT true AS found FROM {w.live} l WHERE {w.same('l', 'r')} LIMIT 1) l"
     once = f"DISTINCT ON ({w.of('r', w.plan.key)}) {w.of('r')}"
-    return f"(SELECT {once} FROM {rows} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL)"
+    return f"(SELECT {once} FROM {w.only(rows, going=True)} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL)"
 
 
 def stored_among(w: Words, rows: str) -> str:
@@ -178,6 +179,34 @@ def stored_among(w: Words, rows: str) -> str:
     own may have changed it since.
     """
     order = "" if w.plan.twins is None else f" ORDER BY {w.of('l', w.plan.twins) if w.plan.twins else 'l.ctid'}"
-    first = f"(SELECT {w.of('l')} FROM {w.live} l WHERE {w.same('l', 'r')}{order} LIMIT 1) l"
+    wanted = w.wanted("l")
+    these = f"{w.same('l', 'r')} AND {wanted}" if wanted else w.same("l", "r")
+    first = f"(SELECT {w.of('l')} FROM {w.live} l WHERE {these}{order} LIMIT 1) l"
     keys = f"(SELECT DISTINCT {w.of('r', w.plan.key)} FROM {rows} r) r"
     return f"(SELECT {w.of('l')} FROM {keys} CROSS JOIN LATERAL {first})"
+
+
+def close_changed(w: Words, rows: str) -> str:
+    """Close the open versions of live rows that are stored otherwise now, or live again."""
+    if w.plan.ends is None:
+        return ""
+    return "\n    " + close(w, rows, f"(b.{w.operation} {EQ} 2 OR {w.differs('b', 'n')})")
+
+
+def record_gone(w: Words, rows: str, *, deleted: bool) -> str:
+    """Version rows that are gone: all that there is to do with them."""
+    closed = "" if w.plan.ends is None else close(w, rows, f"b.{w.operation} {NE} 2")
+    return f"\n    {closed}{write_gone(w, rows, deleted=deleted)}{settle_gone(w, rows)}"
+
+
+def take(anything: str) -> str:
+    """Sign the running transaction, where there is something to record."""
+    # Late: by now this transaction holds the locks on its rows.
+    return f"""
+    IF ac_tx IS NULL THEN
+        IF NOT ({anything}) THEN
+            RETURN NULL;
+        END IF;
+        ac_tx := @@take@@();
+        ac_taken := true;
+    END IF;"""

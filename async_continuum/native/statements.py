@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 
 from async_continuum.native import functions
+from async_continuum.native.asking import CONDITIONS, condition_functions, words_of_conditions
+from async_continuum.native.chained import what_tables_are_called
 from async_continuum.native.guarding import GUARDS, guard_function
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
 from async_continuum.native.text import (
@@ -44,6 +46,7 @@ def create_statements(plan: TriggerPlan) -> list[str]:
         f"COMMENT ON FUNCTION {mover}({_TWO_IDS}) IS @@marker@@",
         _REBUILD,
         *_shared_functions(plan.transaction),
+        *condition_functions(plan),
     ]
     for role in ROLES:
         name = f"@@history_schema@@.{quoted(function_of(plan, role))}"
@@ -217,6 +220,7 @@ BEGIN{_words(plan)}
             'async_continuum: ', ac_versions, ' is no ordinary table, or ids of ', ac_transactions, ' have no sequence'
         );
     END IF;
+{what_tables_are_called(plan)}{words_of_conditions(plan)}
     -- The equality that the primary key goes by: of an extension's type, it may stand in any schema.
     SELECT ac_words || pg_catalog.array_agg(ARRAY[
         '@@equals' || (k.place - 1) || '@@', 'OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
@@ -241,7 +245,7 @@ END"""
 
 def _dropping(plan: TriggerPlan) -> str:
     transaction = plan.transaction
-    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber", "guard"))
+    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber", "guard", *CONDITIONS))
     triggers = ", ".join(literal(trigger_name(role)) for role in (*ROLES, *GUARDS))
     shared = ", ".join(literal(function_of_transactions(transaction, role)) for role in _SHARED)
     transactions = literal(relation(transaction.name, transaction.schema))

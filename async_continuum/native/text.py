@@ -67,8 +67,13 @@ class Words:
 
     plan: TriggerPlan
 
-    versions = "@@versions@@"
-    live = "@@live@@"
+    @property
+    def versions(self) -> str:
+        return "@@versions@@"
+
+    @property
+    def live(self) -> str:
+        return "@@live@@"
 
     @property
     def begins(self) -> str:
@@ -149,6 +154,30 @@ class Words:
         """A row that is stored otherwise than the only one of ``rows``."""
         one = f"(SELECT ROW({self.of('n')})::pg_catalog.record FROM {rows} n LIMIT 1)"
         return f"ROW({self.of(a)})::pg_catalog.record {DIFFERS} {one}"
+
+    def wanted(self, row: str) -> str:
+        """A live row that is recorded; empty where all are."""
+        return " AND ".join(call for call in (self._asked("kept", row), self._asked("recorded", row)) if call)
+
+    def going(self, row: str) -> str:
+        """A row whose end is recorded: also that of one which history says is there."""
+        kept, recorded = self._asked("kept", row), self._asked("recorded", row)
+        if recorded:
+            known = (
+                f"(SELECT k.{self.operation} FROM ONLY {self.versions} k WHERE {self.same('k', row)}"
+                f" ORDER BY k.{self.begins} DESC LIMIT 1)"
+            )
+            recorded = f"({recorded} OR {known} {NE} 2)"
+        return " AND ".join(call for call in (kept, recorded) if call)
+
+    def _asked(self, role: str, row: str) -> str:
+        condition = self.plan.kept if role == "kept" else self.plan.recorded
+        return "" if condition is None else f"@@{role}@@({self.of(row, condition.columns)})"
+
+    def only(self, rows: str, *, going: bool = False) -> str:
+        """Restrict rows of a transition table, or of the table, to those that are recorded."""
+        condition = self.going("r") if going else self.wanted("r")
+        return f"(SELECT r.* FROM {rows} r WHERE {condition})" if condition else rows
 
     @property
     def key_of_conflict(self) -> str:

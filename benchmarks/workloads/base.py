@@ -19,6 +19,12 @@ class Workload:
     """How many rounds are enough, where it is fewer than asked for."""
     inspected: ClassVar[bool] = True
     """Whether statements and memory are looked at, in a run of their own."""
+    quick: ClassVar[bool] = True
+    """Whether it is part of a quick run."""
+    baseline: ClassVar[str | None] = None
+    """Whom the contenders are compared with, where it is not the models without history."""
+    grown_from: ClassVar[str | None] = None
+    """The same work with a shorter history, with which the report compares it."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -36,6 +42,12 @@ class Workload:
 
     async def after(self) -> None:
         """Let go of what the run held. Not measured."""
+
+    async def warm_up(self) -> None:
+        """Do the work once so that what is made the first time is there."""
+        await self.before()
+        await self.run()
+        await self.after()
 
     async def check(self) -> None:
         """Raise `WrongResult` if the run has not done what it should: what is not recorded costs nothing."""

@@ -60,7 +60,13 @@ GROWTH: list[type[Growth]] = [
     type(
         f"Growth{label}",
         (Growth,),
-        {"name": f"growth.{label}", "title": f"one update after {number:,} versions", "versions": number},
+        {
+            "name": f"growth.{label}",
+            "title": f"one update after {number:,} versions",
+            "versions": number,
+            "quick": number < 1_000_000,
+            "grown_from": None if label == "1k" else "growth.1k",
+        },
     )
     for label, number in (("1k", 1000), ("100k", 100_000), ("1m", 1_000_000))
 ]

@@ -2,8 +2,10 @@
 
 from sqlalchemy import select
 
+from benchmarks.fill import fill_history
 from benchmarks.place import range_of_keys
 from benchmarks.workloads.base import Workload
+from benchmarks.workloads.growth import Growth
 
 ROWS = 20_000
 
@@ -20,7 +22,16 @@ class FlushOfMany(Workload):
         super().__init__(place)  # type: ignore[arg-type]
         self.rows = ROWS // 4 if self.place.quick else ROWS
 
+    async def warm_up(self) -> None:
+        rows, self.rows = self.rows, 1000
+        await super().warm_up()
+        self.rows = rows
+
     async def before(self) -> None:
+        if self.contender.name in Growth.only:
+            # By the server itself: some contenders would take minutes.
+            await fill_history(self.place, entities=self.rows, versions=self.rows)
+            return
         await self.place.empty()
         await self.place.add_articles(self.rows)
         await self.place.analyze()

@@ -74,11 +74,13 @@ class Backfill(Workload):
     """A million rows get their first version: by `backfill`, or by one INSERT ... SELECT written by hand."""
 
     name = "backfill"
-    title = f"backfill of {OLD:,} rows"
+    title = f"backfill of {OLD:,} rows, to one INSERT by hand"
     only = frozenset({"ours", "ours-subquery", "floor-sent"})
     repeats = 1
     rounds = 2
     inspected = False
+    quick = False
+    baseline = "floor-sent"
 
     async def before(self) -> None:
         await self.place.empty()

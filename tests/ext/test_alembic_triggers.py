@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from ast import literal_eval
 from typing import Any
 
 import pytest
@@ -202,6 +203,83 @@ def test_autogenerate_sees_triggers_that_are_missing_stale_or_left_over(project,
     project.upgrade()
     project.check()
     assert left(engine_now) == 0
+    project.downgrade()
+    assert left(engine_now) == 0
+    assert inspect(engine_now).get_table_names() == ["alembic_version"]
+
+
+ZOO = """
+class Animal(Versioned, Base):
+    __tablename__ = "animal"
+    __versioned__ = {"record_if": "RECORDED"}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str | None] = mapped_column(String(50))
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+
+class Cat(Animal):
+    __tablename__ = "cat"
+    id: Mapped[int] = mapped_column(ForeignKey("animal.id", ondelete="CASCADE"), primary_key=True)
+    lives: Mapped[int | None]
+    __mapper_args__ = {"polymorphic_identity": "cat"}
+""".replace('"RECORDED"', 'Column("name", String).is_distinct_from("nobody%")')
+
+KITTEN = """
+class Kitten(Cat):
+    __tablename__ = "kitten"
+    id: Mapped[int] = mapped_column(ForeignKey("cat.id", ondelete="CASCADE"), primary_key=True)
+    toy: Mapped[str | None] = mapped_column(String(20))
+    __mapper_args__ = {"polymorphic_identity": "kitten"}
+
+class Fish(Animal):
+    __versioned__ = {"versioning": False}
+    __mapper_args__ = {"polymorphic_identity": "fish"}
+"""
+
+
+def test_a_hierarchy_migrates_as_a_whole(project, engine_now, database):
+    project.declare(ZOO, options=NATIVE)
+    assert project.autogenerate().count("op.create_version_triggers(") == 2
+    project.upgrade()
+    project.check()
+    first = "WITH a AS (INSERT INTO animal VALUES (1, 'cat', 'a'), (2, 'cat', 'nobody%'))"
+    write(engine_now, f"{first} INSERT INTO cat VALUES (1, 9), (2, 9)", "UPDATE cat SET lives = 8")
+    assert history(engine_now, "animal_version", "id", "name") == [(0, 1, "a"), (1, 1, "a")]
+
+    # One more table, one more column, and a class that shares a table and keeps no history.
+    later = project.declare((ZOO + KITTEN).replace("lives:", "age: Mapped[int | None]\n    lives:"), options=NATIVE)
+    script = project.autogenerate()
+    upgrade = script.partition("def downgrade")[0]
+    assert upgrade.count("op.create_version_triggers(") == 1
+    assert upgrade.count("op.sync_version_triggers(") == 2
+    project.upgrade()
+    project.check()
+    database.managers = {later.manager: None}
+    database.unaccounted = True
+    more = "WITH a AS (INSERT INTO animal VALUES (3, 'fish', 'c'), (4, 'kitten', 'd'))"
+    more = f"{more}, c AS (INSERT INTO cat (id, age) VALUES (4, 1)) INSERT INTO kitten VALUES (4, 'ball')"
+    write(engine_now, "UPDATE cat SET age = 3 WHERE id = 1", more)
+    assert history(engine_now, "cat_version", "id", "age")[2:] == [(1, 1, 3), (0, 4, 1)]
+    assert history(engine_now, "animal_version", "id", "name")[2:] == [(1, 1, "a"), (0, 4, "d")]
+
+    # Renamed in a table below: the triggers of all of them name the column.
+    given = next(
+        said_of(plan) for _, history, plan in later.manager.coverage.plans({}) if history.table.name == "kitten"
+    )
+    renamed = literal_eval(repr(given).replace("'toy'", "'plaything'"))
+    project.autogenerate()
+    project.write(
+        f"op.rename_versioned_column('kitten', 'toy', 'plaything', triggers={renamed!r})",
+        f"op.rename_versioned_column('kitten', 'plaything', 'toy', triggers={given!r})",
+    )
+    project.upgrade()
+    write(engine_now, "UPDATE animal SET name = 'e' WHERE id = 4")
+    assert history(engine_now, "kitten_version", "id", "plaything")[-1] == (1, 4, "ball")
+
+    database.managers = {}
+    project.downgrade("-2")
+    write(engine_now, "UPDATE cat SET lives = 1 WHERE id = 1")
+    assert history(engine_now, "animal_version", "id", "name")[-1] == (1, 1, "a")
     project.downgrade()
     assert left(engine_now) == 0
     assert inspect(engine_now).get_table_names() == ["alembic_version"]

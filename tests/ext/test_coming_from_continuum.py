@@ -22,6 +22,7 @@ from async_continuum import (
 )
 from async_continuum.schema import fill_end_transaction_ids
 from tests.ext.test_alembic import project, projects
+from tests.kit.backends import POSTGRESQL_URL
 from tests.kit.places import Place
 
 __all__ = ["project", "projects"]
@@ -209,9 +210,8 @@ REPLACED = "\n".join(
 )
 
 
-@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_its_native_triggers_are_replaced_by_a_migration(database, place, project):
-    let_continuum_write(place, "native")
+def replaced(project):
+    """Put our triggers in the place of Continuum's, by a migration."""
     # Hierarchies go on, recorded by sessions.
     by_sessions = '    __versioned__ = {"native_versioning": False}\n    __tablename__ = "document"'
     source = MODELS.replace('    __tablename__ = "document"', by_sessions)
@@ -221,6 +221,45 @@ def test_its_native_triggers_are_replaced_by_a_migration(database, place, projec
     assert project.autogenerate().count("op.create_version_triggers(") == 4
     project.upgrade()
     project.check()
+    return models
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_what_its_native_triggers_wrote_of_a_whole_life_goes_on(database, place, project):
+    with place.sync_engine().begin() as connection:
+        if not connection.scalar(text("SELECT count(*) FROM pg_available_extensions WHERE name = 'hstore'")):
+            pytest.skip(
+                f"Continuum's triggers need the extension hstore: give a server that has it in {POSTGRESQL_URL}"
+            )
+        connection.execute(text("CREATE EXTENSION hstore"))
+    let_continuum_write(place, "native")
+    models = replaced(project)
+    database.managers = {models.manager: None}
+    with place.sync_engine().begin() as connection:
+        connection.execute(text("UPDATE article SET name = 'FIRST' WHERE id = 1"))
+        connection.execute(text("DELETE FROM seat"))
+        connection.execute(text("INSERT INTO article VALUES (2, 'second again', NULL)"))
+        connection.execute(text("DELETE FROM article_tag WHERE tag_id = 2"))
+    versions: Any = version_class(models.Article)
+    seats: Any = version_class(models.Seat)
+    with Session(place.sync_engine()) as session:
+        told = select(versions.id, versions.operation_type, versions.name).order_by(
+            versions.transaction_id, versions.id
+        )
+        assert [(key, operation.name, name) for key, operation, name in session.execute(told)] == [
+            (1, "INSERT", "first"), (2, "INSERT", "second"), (1, "UPDATE", "First"), (2, "DELETE", "second"),
+            (1, "UPDATE", "FIRST"), (2, "INSERT", "second again"),
+        ]  # fmt: skip
+        guests = session.execute(select(seats.operation_type, seats.guest).order_by(seats.transaction_id))
+        assert [(operation.name, guest) for operation, guest in guests] == [
+            ("INSERT", "bob"), ("UPDATE", "eve"), ("DELETE", "eve"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_its_native_triggers_are_replaced_by_a_migration(database, place, project):
+    let_continuum_write(place, "native", "inserts")
+    models = replaced(project)
     database.managers = {models.manager: None}
     with place.sync_engine().begin() as connection:
         connection.execute(text("UPDATE article SET name = 'First' WHERE id = 1"))

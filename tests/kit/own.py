@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase
 
 from async_continuum import VersioningManager, make_versioned, remove_versioning
+from tests.kit import mode
 
 Own = Callable[..., tuple[type[DeclarativeBase], VersioningManager]]
 
@@ -32,6 +33,8 @@ def own() -> Iterator[Own]:
         chosen = new_base() if base is None else base
         manager = VersioningManager()
         made.append(manager)
+        if mode.is_native():
+            arguments["options"] = mode.options(**arguments.get("options", {}))
         return chosen, make_versioned(**{"mapper": chosen, "manager": manager, "user_cls": None, **arguments})
 
     yield make

@@ -22,6 +22,7 @@ POSTGRESQL_SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_connections": "120",
+    "max_prepared_transactions": "10",
     "shared_buffers": "64MB",
     "jit": "off",
     "deadlock_timeout": "300ms",

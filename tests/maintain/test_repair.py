@@ -150,6 +150,45 @@ async def test_writers_and_a_backfill_do_not_harm_each_other(sessions, backend):
         assert await verify(session, Tag) == []
 
 
+async def test_a_backfill_that_was_overtaken_comes_after_what_overtook_it(sessions, backend):
+    if backend != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    async with sessions() as filling, sessions() as other:
+        other.add_all([Tag(id=1), Tag(id=2)])
+        await other.commit()
+        filling.add(Shelf(hall="a", number=1))
+        await filling.flush()
+        await other.delete(await other.get_one(Tag, 1))
+        await other.commit()
+        with versioning_disabled():
+            await other.execute(insert(Tag), [{"id": 1}, {"id": 3}])
+            await other.commit()
+        assert await backfill(filling, Tag) == 2
+        await filling.commit()
+        versions = await ac.versions_of(filling, Tag, 1)
+        assert [version.operation_type for version in versions] == [0, 2, 0]
+        assert await verify(filling, Tag, Shelf) == []
+
+
+async def test_a_backfill_costs_as_many_statements_for_many_rows_as_for_few(session, statements):
+    costs = []
+    for numbers in (range(1, 11), range(11, 3011)):
+        with versioning_disabled():
+            await session.execute(insert(Tag), [{"id": n} for n in numbers])
+        sent = len(statements)
+        assert await backfill(session, Tag) == len(numbers)
+        costs.append(len(statements) - sent)
+        assert max(len(str(given)) for given in statements.parameters[sent:]) < 200, "no keys travel"
+        await session.commit()
+    assert costs[0] == costs[1]
+    sent = len(statements)
+    assert await backfill(session, Tag) == 0
+    assert statements.starting("INSERT", "UPDATE", "DELETE") == [
+        text for text in statements[:sent] if text.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))
+    ], "nothing is written where nothing is lacking"
+    await session.commit()
+
+
 async def test_a_terminal_shows_how_far_it_is(session, monkeypatch):
     pytest.importorskip("tqdm")
 

@@ -114,15 +114,15 @@ of_type(
 )
 
 
-@mapping("HSTORE", new={"id": 1, "value": {"a": "1"}}, change={"value": {"a": "2"}}, **POSTGRESQL_ONLY)
+@mapping(
+    "HSTORE",
+    new={"id": 1, "value": {"a": "1", "b": None}},
+    change={"value": {"a": "2"}},
+    extension="hstore",
+    **POSTGRESQL_ONLY,
+)
 def _(base):
-    from sqlalchemy import DDL, event
-
-    # The extension is there on a server that has contrib; without it the type is text and the life is the same.
-    type_ = postgresql.HSTORE().with_variant(postgresql.JSONB(), "postgresql")
-    model = one_column(type_)(base)
-    event.listen(base.metadata, "before_create", DDL("SELECT 1"))
-    return model
+    return one_column(postgresql.HSTORE())(base)
 
 
 @mapping("a native Enum shared between tables", new={"id": 1, "colour": Colour.RED}, change={"colour": Colour.BLUE})

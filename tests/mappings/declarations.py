@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, func
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, create_engine, func, text
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import (
@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
     declared_attr,
     deferred,
     mapped_column,
+    query_expression,
     registry,
     relationship,
     synonym,
@@ -467,3 +468,120 @@ def _(base):
 
     Animal.later = mapped_column(Integer)
     return Cat
+
+
+@mapping("__table__ reflected", new=NEW, change=CHANGE)
+def _(base):
+    there = create_engine("sqlite://")
+    with there.begin() as connection:
+        connection.execute(text("CREATE TABLE reflected (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL)"))
+        table = Table("reflected", base.metadata, autoload_with=connection)
+    there.dispose()
+
+    class Reflected(Versioned, base):
+        __table__ = table
+
+    return Reflected
+
+
+@mapping("version_id_generator", new=NEW, change=CHANGE)
+def _(base):
+    class Counted(Versioned, base):
+        __tablename__ = "counted_by_a_function"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        counter: Mapped[str] = mapped_column(String(40))
+        __mapper_args__ = {"version_id_col": counter, "version_id_generator": lambda before: f"{before or ''}x"}
+
+    return Counted
+
+
+@mapping("primary_key in __mapper_args__ on a table without one", new=NEW, change=CHANGE)
+def _(base):
+    table = Table("keyless", base.metadata, Column("id", Integer, nullable=False), Column("name", String(20)))
+
+    class Keyless(Versioned, base):
+        __table__ = table
+        __mapper_args__ = {"primary_key": [table.c.id]}
+
+    return Keyless
+
+
+@mapping("use_existing_column", new={**NEW, "lives": 9}, change={"lives": 8})
+def _(base):
+    class Animal(Versioned, base):
+        __tablename__ = "existing_column"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        kind: Mapped[str]
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+
+    class Cat(Animal):
+        lives: Mapped[int | None] = mapped_column(use_existing_column=True)
+        __mapper_args__ = {"polymorphic_identity": "cat"}
+
+    class Dog(Animal):
+        lives: Mapped[int | None] = mapped_column(use_existing_column=True)
+        __mapper_args__ = {"polymorphic_identity": "dog"}
+
+    return Dog
+
+
+@mapping("deferred_group, query_expression and insert_default in SQL", new=NEW, change=CHANGE)
+def _(base):
+    class Late(Versioned, base):
+        __tablename__ = "late_columns"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        long: Mapped[str | None] = mapped_column(deferred=True, deferred_group="long")
+        longer: Mapped[str | None] = mapped_column(deferred=True, deferred_group="long")
+        made: Mapped[str] = mapped_column(String(20), insert_default=func.lower("MADE"))
+        asked: Mapped[str | None] = query_expression()
+
+    return Late
+
+
+@mapping("exclude_properties hides a column that is NOT NULL", new=NEW, change=CHANGE)
+def _(base):
+    class Partly(Versioned, base):
+        __table__ = Table(
+            "hidden_column",
+            base.metadata,
+            Column("id", Integer, primary_key=True),
+            Column("name", String(20)),
+            Column("hidden", Integer, nullable=False, server_default="7"),
+        )
+        __mapper_args__ = {"exclude_properties": ["hidden"]}
+
+    return Partly
+
+
+@mapping("a relationship whose secondary is a join", new=NEW, change=CHANGE)
+def _(base):
+    class Maker(base):
+        __tablename__ = "maker"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Part(base):
+        __tablename__ = "part"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        thing_id: Mapped[int] = mapped_column(ForeignKey("thing.id"))
+        shop_id: Mapped[int] = mapped_column(ForeignKey("shop.id"))
+
+    class Shop(base):
+        __tablename__ = "shop"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        maker_id: Mapped[int] = mapped_column(ForeignKey("maker.id"))
+
+    class Thing(Versioned, base):
+        __tablename__ = "thing"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        makers: Mapped[list[Maker]] = relationship(
+            secondary=lambda: Part.__table__.join(Shop.__table__, Part.shop_id == Shop.id),
+            primaryjoin=lambda: Thing.id == Part.thing_id,
+            secondaryjoin=lambda: Maker.id == Shop.maker_id,
+            viewonly=True,
+        )
+
+    return Thing

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase
 
 from async_continuum import VersioningManager, make_versioned, remove_versioning
+from tests.kit import mode
 
 Values = Mapping[str, Any]
 BOTH = ("sqlite", "postgresql")
@@ -34,6 +35,8 @@ class Entry:
     scope: Any = None
     """What `make_versioned` is given as mapper, where that is not the Base."""
     key: tuple[Any, ...] = (1,)
+    extension: str | None = None
+    """What the server must have: the entry is skipped where it has not, and says so."""
     returns: bool = True
     """Whether it can be inserted again under its key, rather than only brought back by a revert."""
 
@@ -74,7 +77,7 @@ def new_base() -> Any:
 def declared(entry: Entry, strategy: str) -> Iterator[Subject]:
     """Declare an entry on a Base of its own, versioned by a manager of its own, and take both away afterwards."""
     base = (entry.base or new_base)()
-    options: Any = {"strategy": strategy, **entry.options}
+    options: Any = mode.options(strategy=strategy, **entry.options)
     manager = make_versioned(mapper=entry.scope or base, manager=VersioningManager(), options=options, user_cls=None)
     try:
         model = entry.declare(base)

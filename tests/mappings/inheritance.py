@@ -400,3 +400,18 @@ def _(base):
         __mapper_args__ = {"polymorphic_identity": "cat", "concrete": True}
 
     return Cat
+
+
+@mapping("polymorphic_on the name of an attribute", new={"id": 1, "lives": 9}, change={"lives": 8})
+def _(base):
+    class Animal(Versioned, base):
+        __tablename__ = "on_attribute"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        sort: Mapped[str] = mapped_column("kind", String(20))
+        __mapper_args__ = {"polymorphic_on": "sort", "polymorphic_identity": "animal"}
+
+    class Cat(Animal):
+        lives: Mapped[int | None]
+        __mapper_args__ = {"polymorphic_identity": "cat"}
+
+    return Cat

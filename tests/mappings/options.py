@@ -146,3 +146,30 @@ def _(base):
 )
 def _(base):
     return cat(base)
+
+
+@mapping("transaction_table_name", new=NEW, change=CHANGE, options={"transaction_table_name": "changes"})
+def _(base):
+    return article(base)
+
+
+@mapping("the names of our columns", new=NEW, change=CHANGE)
+def _(base):
+    return article(
+        base, transaction_column_name="tx", end_transaction_column_name="until", operation_type_column_name="done"
+    )
+
+
+@mapping("record_if", new=NEW, change=CHANGE)
+def _(base):
+    return article(base, record_if=lambda change: True)
+
+
+@mapping("past_default", new={**NEW, "secret": "x"}, change=CHANGE)
+def _(base):
+    return article(base, exclude=["secret"], past_default={"secret": "?"})
+
+
+@mapping("unrecorded", new=NEW, change=CHANGE, options={"unrecorded": "raise"})
+def _(base):
+    return article(base)

@@ -1,6 +1,7 @@
 """Every mapping lives the same life, on every backend, under both strategies; a new mapping is one entry."""
 
 import pytest
+from sqlalchemy import text
 
 from tests.mappings import columns, declarations, inheritance, options, tables
 from tests.mappings.entry import TABLE, declared
@@ -30,6 +31,12 @@ async def lived(subject, database, engine):
     """Sessions on a database that has the tables of this mapping alone."""
     schemas = sorted({table.schema for table in subject.metadata.tables.values() if table.schema is not None})
     async with engine.begin() as connection:
+        extension = subject.entry.extension
+        if extension is not None:
+            available = text("SELECT 1 FROM pg_available_extensions WHERE name = :name")
+            if (await connection.execute(available, {"name": extension})).first() is None:
+                pytest.skip(f"{subject.entry.name}: this server does not have the extension {extension!r}")
+            await connection.exec_driver_sql(f'CREATE EXTENSION IF NOT EXISTS "{extension}"')
         for schema in schemas:
             await connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
     return await database(subject, subject.manager)

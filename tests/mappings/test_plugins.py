@@ -6,14 +6,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from async_continuum import Versioned, backfill, transaction_class, version_class, versioning_disabled, versions_of
 from async_continuum.plugins import NullDeletePlugin, PropertyModTrackerPlugin, TransactionChangesPlugin
+from tests.kit import mode
 
 
 @pytest.mark.parametrize("strategy", ["validity", "subquery"])
 @pytest.mark.unaccounted
 async def test_flags_nulls_and_names_are_right_in_every_table(own, database, strategy):
+    # Triggers do not tell the classes apart that share a table: the plugin is refused, and versions say the names.
+    names = TransactionChangesPlugin()
     Base, manager = own(
         options={"strategy": strategy},
-        plugins=[PropertyModTrackerPlugin(), NullDeletePlugin(), TransactionChangesPlugin()],
+        plugins=[PropertyModTrackerPlugin(), NullDeletePlugin(), *([] if mode.is_native() else [names])],
     )
 
     class Animal(Versioned, Base):
@@ -61,10 +64,10 @@ async def test_flags_nulls_and_names_are_right_in_every_table(own, database, str
         )
         assert {each.kind for each in newest} == {"cat", "dog"}
         Transaction = transaction_class(Animal)
-        names = [
+        told = [
             await each.entity_names() for each in await session.scalars(select(Transaction).order_by(Transaction.id))
         ]
-        assert names == [["Cat", "Dog"], ["Cat", "Dog"], ["Cat"], ["Cat", "Dog"]]
+        assert told == [["Cat", "Dog"], ["Cat", "Dog"], ["Cat"], ["Cat", "Dog"]]
 
         with versioning_disabled():
             session.add_all([Cat(id=3, name="old", lives=7), Dog(id=4, tricks=3)])

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 def zoo(strategy: str) -> SimpleNamespace:
@@ -15,7 +16,9 @@ def zoo(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None)
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), options=mode.options(strategy=strategy), user_cls=None
+    )
 
     animal_tag = Table(
         "animal_tag",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 import async_continuum as ac
 from async_continuum import Operation, Versioned, VersioningManager, make_versioned
 from tests.chronicle import setting, write
+from tests.kit import mode
 from tests.kit.history import told
 from tests.kit.own import new_base
 
@@ -22,7 +23,9 @@ def wanted(change):
 
 def declare(strategy):
     Base = new_base()
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None, options={"strategy": strategy})
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), user_cls=None, options=mode.options(strategy=strategy)
+    )
 
     class Article(Versioned, Base):
         __versioned__ = {"record_if": (column("status") != "draft") & (column("word_count") > 0), "exclude": ["words"]}
@@ -32,7 +35,7 @@ def declare(strategy):
         words: Mapped[int] = mapped_column("word_count", default=1)
 
     class Note(Versioned, Base):
-        __versioned__ = {"record_if": wanted}
+        __versioned__ = {"record_if": wanted, "native_versioning": False}
         __tablename__ = "note"
         id: Mapped[int] = mapped_column(primary_key=True)
         text: Mapped[str]

@@ -24,6 +24,7 @@ from sqlalchemy.orm import (
 )
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 class Span:
@@ -48,7 +49,9 @@ def library(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None)
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), options=mode.options(strategy=strategy), user_cls=None
+    )
 
     class Dated:
         """A column that a day of the story may write on, so that each entity has a version of that day."""

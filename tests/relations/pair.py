@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 def pair(strategy: str) -> SimpleNamespace:
@@ -16,7 +17,9 @@ def pair(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None)
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), options=mode.options(strategy=strategy), user_cls=None
+    )
 
     def links(name: str, left: str, right: str, *more: Any) -> Table:
         return Table(

@@ -15,6 +15,7 @@ from sqlalchemy.orm import (
 )
 
 from async_continuum import Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 def web(strategy: str) -> SimpleNamespace:
@@ -23,7 +24,9 @@ def web(strategy: str) -> SimpleNamespace:
     class Base(AsyncAttrs, DeclarativeBase):
         pass
 
-    manager = make_versioned(mapper=Base, manager=VersioningManager(), options={"strategy": strategy}, user_cls=None)
+    manager = make_versioned(
+        mapper=Base, manager=VersioningManager(), options=mode.options(strategy=strategy), user_cls=None
+    )
 
     article_tag = Table(
         "article_tag",

@@ -9,13 +9,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import async_continuum as ac
 from async_continuum import Operation, Versioned, VersioningManager, make_versioned
+from tests.kit import mode
 
 
 class Base(AsyncAttrs, DeclarativeBase):
     pass
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 tagged = Table(
     "product_tag",

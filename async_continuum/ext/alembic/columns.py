@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Column
 
 from async_continuum.ext.alembic.tables import Tables
-from async_continuum.ext.alembic.triggers import install, loosen, plan_from
+from async_continuum.ext.alembic.triggers import install_all as install
+from async_continuum.ext.alembic.triggers import loosen, plan_from
 from async_continuum.native import TriggerPlan
 
 
@@ -100,9 +100,9 @@ class AddVersionedColumnOp(MigrateOperation):
         return operations.invoke(cls(Tables.of(table, tables), column, past, plan))
 
     def reverse(self) -> DropVersionedColumnOp:
-        columns = () if self.triggers is None else self.triggers.columns
-        left = tuple(name for name in columns if name != self.column.name)
-        plan = self.triggers and replace(self.triggers, columns=left)
+        plan = self.triggers and self.triggers.with_columns(
+            lambda names: tuple(name for name in names if name != self.column.name)
+        )
         return DropVersionedColumnOp(self.tables, self.column.name, self.column, plan, keep_past=self.was_kept)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -168,7 +168,10 @@ class DropVersionedColumnOp(MigrateOperation):
     def reverse(self) -> AddVersionedColumnOp:
         if self.existing is None:
             raise ValueError(f"to reverse drop_versioned_column({self.name!r}), give it existing=Column(...)")
-        plan = self.triggers and replace(self.triggers, columns=(*self.triggers.columns, self.name))
+        columns = () if self.triggers is None else self.triggers.columns
+        plan = self.triggers and self.triggers.with_columns(
+            lambda names: (*names, self.name) if names is columns else names
+        )
         return AddVersionedColumnOp(self.tables, self.existing, None, plan, was_kept=self.keep_past)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -185,7 +188,7 @@ def _drop(operations: Operations, operation: DropVersionedColumnOp) -> None:
 
 
 def _renamed(plan: TriggerPlan, old: str, new: str) -> TriggerPlan:
-    def named(names: Sequence[str]) -> tuple[str, ...]:
+    def named(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(new if name == old else name for name in names)
 
-    return replace(plan, columns=named(plan.columns), key=named(plan.key))
+    return plan.with_columns(named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation
@@ -21,7 +22,7 @@ from async_continuum.ext.alembic.triggers import (
     refuses_data_steps,
 )
 from async_continuum.manager import all_managers
-from async_continuum.native import TriggerPlan, installed, installed_plans
+from async_continuum.native import ChainedTable, TriggerPlan, installed, installed_plans
 
 _BEHIND = text(
     """
@@ -108,7 +109,27 @@ def _as_it_is(context: AutogenContext, plan: TriggerPlan) -> TriggerPlan:
         return plan
     same = set(columns) == set(plan.columns)
     ends = plan.ends if plan.ends is None or plan.ends in kept else None
-    return replace(plan, columns=plan.columns if same else columns, ends=ends)
+    top = _columns(context, (plan.chain[0].schema, plan.chain[0].name)) if plan.chain else live
+    asked: dict[str, Any] = {
+        role: given if given is None or set(given.columns) <= set(top) else None
+        for role, given in (("kept", plan.kept), ("recorded", plan.recorded))
+    }
+    there = replace(plan, columns=plan.columns if same else columns, ends=ends, **asked)
+    return replace(there, chain=_chain_as_it_is(context, there)) if plan.chain else there
+
+
+def _chain_as_it_is(context: AutogenContext, plan: TriggerPlan) -> tuple[ChainedTable, ...]:
+    """Describe the tables of a hierarchy that there are, with the columns that they have."""
+    found = []
+    for each in plan.chain:
+        alone = _as_it_is(context, replace(plan, **_of(each), chain=()))
+        if _columns(context, (each.schema, each.name)) and _columns(context, (each.versions_schema, each.versions)):
+            found.append(replace(each, columns=alone.columns))
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _of(table: ChainedTable) -> dict[str, Any]:
+    return {name: getattr(table, name) for name in ("name", "schema", "versions", "versions_schema", "columns", "key")}
 
 
 def _installed_plan(context: AutogenContext, connection: Connection, place: Place, plans: Plans) -> TriggerPlan:

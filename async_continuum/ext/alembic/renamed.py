@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import DDLCompiler
 
 from async_continuum.build import fit
 from async_continuum.ext.alembic.tables import Tables
-from async_continuum.ext.alembic.triggers import install, plan_from, uninstall
+from async_continuum.ext.alembic.triggers import install_all, plan_from, uninstall
 from async_continuum.native import TriggerPlan
 
 
@@ -54,7 +54,11 @@ class RenameVersionedTableOp(MigrateOperation):
         before = after = None
         if triggers is not None:
             before = plan_from(old_name, **{"versions": names.versions, **triggers})
-            after = replace(before, name=new_name, versions=versions)
+            chain = tuple(
+                replace(each, name=new_name, versions=versions) if place == before.place else each
+                for place, each in enumerate(before.chain)
+            )
+            after = replace(before, name=new_name, versions=versions, chain=chain)
         return operations.invoke(cls(names, new_name, versions, before, after))
 
     def reverse(self) -> RenameVersionedTableOp:
@@ -82,7 +86,7 @@ def _rename(operations: Operations, operation: RenameVersionedTableOp) -> None:
         else:
             operations.execute(DropIndex(old))
             operations.execute(CreateIndex(new))
-    install(operations, operation.after)
+    install_all(operations, operation.after)
 
 
 def _indexes(tables: Tables, name: str, *, rows: str | None = None) -> list[Index]:

@@ -39,6 +39,12 @@ def install(operations: Operations, plan: TriggerPlan | None) -> None:
             operations.execute(TriggerDDL(statement))
 
 
+def install_all(operations: Operations, plan: TriggerPlan | None) -> None:
+    """Do so for the tables that are versioned with it as well: their triggers name its columns."""
+    for each in () if plan is None else plan.hierarchy:
+        install(operations, each)
+
+
 def uninstall(operations: Operations, plan: TriggerPlan | None) -> None:
     """Take the triggers of a table away, where it has some; history stays."""
     if plan is not None and _has_triggers(operations):
@@ -88,7 +94,9 @@ class CreateVersionTriggersOp(_TriggersOp):
 
         ``columns`` are those that history keeps. The rest says what is not the default: ``versions``, ``schema``,
         ``versions_schema``, ``transaction`` (a name, or a dict of `TransactionPlan`), ``begins``, ``ends``,
-        ``operation``, ``twins``, ``on_truncate``, as `TriggerPlan` has them.
+        ``operation``, ``twins``, ``on_truncate``, ``append_only``, ``kept``, ``recorded``, ``chain``,
+        ``names_class``, as `TriggerPlan` has them. Of a joined hierarchy each table has triggers, and wants the other
+        tables to be there.
         """
         return operations.invoke(cls(plan_from(table, columns=columns, key=key, **plan)))
 
