@@ -12,7 +12,7 @@ from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.savepoints import watch
 from async_continuum.manager.watching import Watch
-from async_continuum.read import find_by_index
+from async_continuum.read import ask_with_one_parameter
 
 
 class Sessions:
@@ -60,7 +60,7 @@ class Sessions:
 
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         self._coverage.homes.route(state)
-        find_by_index(state)
+        ask_with_one_parameter(state)
 
     def _before_flush(self, session: Session, _: object, __: object) -> None:
         self._coverage.homes.bind(session)

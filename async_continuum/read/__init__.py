@@ -9,7 +9,7 @@ from async_continuum.read.changeset import (
     pending_changeset,
     same_stored,
 )
-from async_continuum.read.eagerly import find_by_index
+from async_continuum.read.eagerly import ask_with_one_parameter
 from async_continuum.read.moment import Moment, alive, aware, bound, key_of, transaction_id_of
 from async_continuum.read.neighbours import index_of, neighbour
 from async_continuum.read.query import VersionQuery
@@ -22,6 +22,7 @@ __all__ = [
     "TransactionBase",
     "VersionQuery",
     "alive",
+    "ask_with_one_parameter",
     "aware",
     "bound",
     "changed_entities",
@@ -29,7 +30,6 @@ __all__ = [
     "changesets",
     "diff",
     "difference",
-    "find_by_index",
     "index_of",
     "is_transient",
     "key_from",

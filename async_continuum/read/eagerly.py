@@ -1,4 +1,4 @@
-"""Let SQLite find by index the versions whose relations are loaded together."""
+"""Ask for the relations of many versions as the database finds them best: their keys in one parameter."""
 
 from __future__ import annotations
 
@@ -11,13 +11,27 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression
 
 from async_continuum.build import find_blueprint
-from async_continuum.dialects import keys_for
+from async_continuum.dialects import Keys, keys_for
+
+_KEYS = "loaded"
 
 
-def find_by_index(state: ORMExecuteState) -> None:
-    """Say a second time, of a load of versions' relations, which versions are meant, so that SQLite uses an index.
+class _Asked(Tuple):
+    """The columns of a condition that asks in our way already. Lives as long as one load.
 
-    ``selectinload`` asks for ``(id, transaction_id) IN (VALUES ...)``, for which it reads the table from end to end.
+    Of more keys than one statement takes, the loader executes the same one several times.
+    """
+
+    inherit_cache = True
+    name: str
+    way: Keys
+
+
+def ask_with_one_parameter(state: ORMExecuteState) -> None:
+    """Hand the keys of a load of versions' relations over as all others of ours.
+
+    ``selectinload`` asks for ``(id, transaction_id) IN ((1, 2), (3, 4), ...)``: PostgreSQL plans that as so many
+    alternatives, which takes longer than to execute it, and SQLite reads the table from end to end for it.
     """
     given = state.parameters
     # First what tells most statements apart at once: few have a list among their parameters.
@@ -26,20 +40,37 @@ def find_by_index(state: ORMExecuteState) -> None:
     statement = state.statement
     if not isinstance(statement, Select) or not state.is_relationship_load or not _is_from_versions(state):
         return
-    dialect = state.session.get_bind(**state.bind_arguments).dialect
-    if dialect.name != "sqlite" or statement.whereclause is None:
+    if statement.whereclause is None:
         return
     clauses: Iterator[Any] = visitors.iterate(statement.whereclause)
     for clause in clauses:
-        if _asks_for_tuples(clause) and clause.right.key in given:
-            columns = list(clause.left.clauses)
-            keys = given[clause.right.key]
-            way = keys_for([column.type for column in columns], keys, dialect)
-            if keys and not way.chunked:
-                state.statement = statement.where(way.among(columns, "loaded"))
+        if isinstance(clause, BinaryExpression) and isinstance(clause.left, Tuple):
+            asked = clause.left if isinstance(clause.left, _Asked) else _asked(clause, given, state)
+            if asked is not None:
                 # In place: the loader has made them for this execution, which goes on with them.
-                given.update(way.bind(keys, "loaded"))
+                given.update(asked.way.bind(given[asked.name], _KEYS))
             return
+
+
+def _asked(clause: Any, given: dict[str, Any], state: ORMExecuteState) -> _Asked | None:
+    """Let the condition that a loader has just made, ``tuple IN parameter``, ask in our way, where there is one."""
+    if clause.operator is not operators.in_op or not isinstance(clause.right, BindParameter):
+        return None
+    keys = given.get(clause.right.key)
+    if not keys or len(keys) == 1:
+        return None
+    columns = list(clause.left.clauses)
+    dialect = state.session.get_bind(**state.bind_arguments).dialect
+    way = keys_for([column.type for column in columns], keys, dialect)
+    if way.chunked:
+        return None
+    asked = _Asked(*columns)
+    asked.name, asked.way = clause.right.key, way
+    # In place, because there is no public way to take a condition out of a statement. It is the loader's own, made for
+    # this load, and nothing has been compiled of it.
+    among: Any = way.among(columns, _KEYS)
+    clause.left, clause.right = asked, among.right
+    return asked
 
 
 def _is_from_versions(state: ORMExecuteState) -> bool:
@@ -47,12 +78,3 @@ def _is_from_versions(state: ORMExecuteState) -> bool:
     relation = next((each for each in reversed(path.path) if isinstance(each, RelationshipProperty)), None)
     blueprint = None if relation is None else find_blueprint(relation.parent.class_)
     return relation is not None and blueprint is not None and blueprint.version_class is relation.parent.class_
-
-
-def _asks_for_tuples(clause: Any) -> bool:
-    return (
-        isinstance(clause, BinaryExpression)
-        and clause.operator is operators.in_op
-        and isinstance(clause.left, Tuple)
-        and isinstance(clause.right, BindParameter)
-    )
