@@ -20,6 +20,7 @@ from async_continuum.build.version_class import Above, add_derived, add_missing,
 from async_continuum.declare import (
     Settings,
     attribute_of,
+    decided_columns,
     kept_columns,
     key_columns,
     lineage,
@@ -101,7 +102,7 @@ def _histories(mapper: Mapper[Any], settings: Settings, above: Blueprint | None)
     # What is recorded of an entity is said by its topmost table; the others follow.
     own = replace(settings, record_if=None) if inherited else settings
     history = build_table(table, columns, key_columns(mapper), own, model=mapper.class_, attributes=names)
-    history.decided.update(column.key for column in table.c)
+    history.decided.update(decided_columns(mapper))
     if inherited:
         follow(history, inherited[0])
         return (*inherited, history)

@@ -36,7 +36,7 @@ def polymorphism_of(
     """
     parent = parent_of(mapper)
     arguments: dict[str, Any] = {}
-    if mapper.concrete or mapper.polymorphic_on is None:
+    if mapper.polymorphic_on is None or (mapper.concrete and not _is_of_its_rows(mapper)):
         return arguments
     if parent is None or parent.polymorphic_on is None:
         # By its attribute where it has one: SQLAlchemy would make another of that name.
@@ -56,6 +56,12 @@ def polymorphism_of(
         apart = far and isinstance(mapper.polymorphic_on, Column)
         arguments["polymorphic_load"] = mapper.polymorphic_load or ("selectin" if apart else "inline")
     return arguments
+
+
+def _is_of_its_rows(mapper: Mapper[Any]) -> bool:
+    """Say whether a concrete class's own rows name their class, rather than the union that it is read from."""
+    named = [each for each in visitors.iterate(mapper.polymorphic_on) if isinstance(each, Column)]
+    return bool(named) and all(each.table is mapper.local_table for each in named)
 
 
 def _past(mapper: Mapper[Any], histories: Sequence[TableHistory]) -> Any:

@@ -3,6 +3,7 @@
 from async_continuum.declare.extras import COMPANIONS, NOTHING, AddedColumn, Companion, Extras
 from async_continuum.declare.lineage import attribute_of, key_columns, lineage, parent_of, versioned_table
 from async_continuum.declare.mapping import (
+    decided_columns,
     declared_options,
     kept_columns,
     refuse_inherited,
@@ -23,6 +24,7 @@ __all__ = [
     "Settings",
     "Strategy",
     "attribute_of",
+    "decided_columns",
     "declared_options",
     "kept_columns",
     "key_columns",

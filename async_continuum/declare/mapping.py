@@ -59,6 +59,11 @@ def kept_columns(
     return tuple(kept)
 
 
+def decided_columns(mapper: Mapper[Any]) -> frozenset[str]:
+    """Name the columns of a class's own table on which it decides, kept or not: all that no other class decides on."""
+    return frozenset(column.key for column in versioned_table(mapper).c if not _belongs_elsewhere(column, mapper))
+
+
 def refuse_inherited(mapper: Mapper[Any], kept: Collection[Column[Any]]) -> None:
     """Refuse a class that excludes a column which the class above it keeps: they share its version table.
 

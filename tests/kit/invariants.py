@@ -25,7 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 import async_continuum as ac
-from tests.kit.kept import History, present
+from tests.kit.kept import History, present, tables_in
 
 Q = TypeVar("Q")
 
@@ -319,7 +319,7 @@ def _names_that_do_not_tell(
 
 def _beside(connection: Connection, transaction: Table) -> list[Table]:
     """List what points at transactions by our column's name: versions, links, names, meta, activities."""
-    here = set(inspect(connection).get_table_names(transaction.schema))
+    here = tables_in(connection, transaction.schema)
     tables = [table for table in transaction.metadata.tables.values() if table is not transaction]
     return [table for table in tables if table.name in here and "transaction_id" in table.c]
 

@@ -45,16 +45,23 @@ class History:
 def present(connection: Connection, manager: ac.VersioningManager) -> Iterator[History]:
     """List the histories of models and links whose tables exist here."""
     names: dict[str | None, set[str]] = {}
-    look = inspect(connection)
 
     def exists_here(table: Table) -> bool:
         if table.schema not in names:
-            names[table.schema] = set(look.get_table_names(table.schema))
+            names[table.schema] = tables_in(connection, table.schema)
         return table.name in names[table.schema]
 
     for history in (*map(_of_model, manager.models), *map(_of_link, manager.coverage.links.values())):
         if all(map(exists_here, (history.live, history.versions, history.transaction))):
             yield history
+
+
+def tables_in(connection: Connection, schema: str | None) -> set[str]:
+    """Name the tables and views of a schema, or of the one that the connection translates it to."""
+    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    where = translated.get(schema, schema)
+    look = inspect(connection)
+    return {*look.get_table_names(where), *look.get_view_names(where)}
 
 
 def _of_link(link: Any) -> History:

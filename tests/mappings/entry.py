@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncAttrs
@@ -35,6 +35,8 @@ class Entry:
     scope: Any = None
     """What `make_versioned` is given as mapper, where that is not the Base."""
     key: tuple[Any, ...] = (1,)
+    translate: Mapping[str | None, str | None] = field(default_factory=dict)
+    """The `schema_translate_map` of its engine."""
     extension: str | None = None
     """What the server must have: the entry is skipped where it has not, and says so."""
     returns: bool = True
@@ -74,13 +76,18 @@ def new_base() -> Any:
 
 
 @contextmanager
-def declared(entry: Entry, strategy: str) -> Iterator[Subject]:
-    """Declare an entry on a Base of its own, versioned by a manager of its own, and take both away afterwards."""
+def declared(entry: Entry, strategy: str, *, when: Literal["after", "before"] = "after") -> Iterator[Subject]:
+    """Declare an entry on a Base of its own, versioned by a manager of its own, and take both away afterwards.
+
+    `when` says whether the models are declared after `make_versioned`, or before.
+    """
     base = (entry.base or new_base)()
     options: Any = mode.options(strategy=strategy, **entry.options)
-    manager = make_versioned(mapper=entry.scope or base, manager=VersioningManager(), options=options, user_cls=None)
+    manager = VersioningManager()
+    model = entry.declare(base) if when == "before" else None
     try:
-        model = entry.declare(base)
+        make_versioned(mapper=entry.scope or base, manager=manager, options=options, user_cls=None)
+        model = entry.declare(base) if when == "after" else model
         yield Subject(entry, model, manager, base.metadata)
     finally:
         remove_versioning(manager=manager)

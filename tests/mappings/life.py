@@ -69,8 +69,10 @@ async def state_of(session: AsyncSession, subject: Subject) -> State:
 def kept(subject: Subject) -> list[str]:
     """Name the columns, rather than expressions, that model and version have in common."""
     versions = inspect(version_class(subject.model)).column_attrs
-    found = inspect(subject.model).column_attrs
-    return [each.key for each in found if each.key in versions and isinstance(each.columns[0], Column)]
+    mapper = inspect(subject.model)
+    names = [each.key for each in mapper.column_attrs if each.key in versions and isinstance(each.columns[0], Column)]
+    # A column with two names changes under that which the class gave it last.
+    return [name for name in names if mapper.get_property_by_column(mapper.columns[name]).key == name]
 
 
 def held(version: Any, subject: Subject) -> State:

@@ -1,9 +1,9 @@
 """Options: each alone, and together, on classes of every shape."""
 
-from sqlalchemy import ForeignKey
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, event, inspect
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from async_continuum import Versioned
+from async_continuum import Versioned, version_table
 from tests.mappings.entry import mapping
 
 NEW, CHANGE = {"id": 1, "name": "a"}, {"name": "b"}
@@ -173,3 +173,80 @@ def _(base):
 @mapping("unrecorded", new=NEW, change=CHANGE, options={"unrecorded": "raise"})
 def _(base):
     return article(base)
+
+
+@mapping("create_models, for all but one", new=NEW, change=CHANGE, options={"create_models": False})
+def _(base):
+    class Author(Versioned, base):
+        __tablename__ = "author"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Article(Versioned, base):
+        __tablename__ = "article"
+        __versioned__ = {"create_models": True}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        author_id: Mapped[int | None] = mapped_column(ForeignKey("author.id"))
+        author: Mapped[Author | None] = relationship(backref="articles")
+
+    return Article
+
+
+def create_beside(table, connection, **_):
+    """Create a version table as a migration would."""
+    version_table(table).create(connection)
+
+
+@mapping("create_tables", new=NEW, change=CHANGE, options={"create_tables": False})
+def _(base):
+    Article = article(base)
+    event.listen(Article.__table__, "after_create", create_beside)
+    return Article
+
+
+@mapping("create_tables in a hierarchy", new={**NEW, "lives": 9}, change={"lives": 8}, options={"create_tables": False})
+def _(base):
+    Cat = cat(base)
+    for table in inspect(Cat).tables:
+        event.listen(table, "after_create", create_beside)
+    return Cat
+
+
+TRIGGERS = {"backends": ("postgresql",), "reason": "only PostgreSQL has triggers that record"}
+
+
+@mapping("native_versioning", new=NEW, change=CHANGE, options={"native_versioning": True}, **TRIGGERS)
+def _(base):
+    return article(base)
+
+
+@mapping("native_versioning of one class", new=NEW, change=CHANGE, **TRIGGERS)
+def _(base):
+    return article(base, native_versioning=True)
+
+
+@mapping(
+    "native_versioning of a hierarchy, in the audit schema",
+    new={**NEW, "lives": 9},
+    change={"name": "b", "lives": 8},
+    options={"native_versioning": True, "schema": "audit"},
+    **TRIGGERS,
+)
+def _(base):
+    return cat(base, exclude=["secret"])
+
+
+@mapping("append_only", new=NEW, change=CHANGE, options={"native_versioning": True, "append_only": True}, **TRIGGERS)
+def _(base):
+    return article(base)
+
+
+@mapping(
+    "append_only in a hierarchy",
+    new={**NEW, "lives": 9},
+    change={"name": "b", "lives": 8},
+    options={"native_versioning": True, "append_only": True},
+    **TRIGGERS,
+)
+def _(base):
+    return cat(base)

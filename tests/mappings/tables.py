@@ -100,6 +100,11 @@ def _(base):
     return named(base, "thing", __table_args__={"schema": "shop"})
 
 
+@mapping("schema_translate_map", new=NEW, change=CHANGE, base=with_schema, translate={"shop": None})
+def _(base):
+    return named(base, "thing")
+
+
 @mapping("the same table name in two schemas", new=NEW, change=CHANGE, **SCHEMAS)
 def _(base):
     class Here(Versioned, base):

@@ -2,11 +2,12 @@
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import configure_mappers, joinedload, selectinload, with_polymorphic
+from sqlalchemy.orm import Mapped, configure_mappers, joinedload, mapped_column, selectinload, with_polymorphic
 
 from async_continuum import (
     ClassNotVersioned,
     Operation,
+    Versioned,
     alive_at,
     as_of,
     changes_between,
@@ -202,3 +203,52 @@ def test_a_class_without_a_table_has_no_version_table(models):
     with pytest.raises(ClassNotVersioned):
         version_table(models.Plant)
     assert version_table(models.Animal).name == "animal_version"
+
+
+@pytest.mark.parametrize("strategy", ["validity", "subquery"])
+async def test_classes_without_a_table_of_their_own_may_stand_below_a_concrete_one(own, database, strategy):
+    Base, manager = own(options={"strategy": strategy})
+
+    class Animal(Versioned, Base):
+        __tablename__ = "animal"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+
+    class Cat(Animal):
+        __tablename__ = "cat"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        kind: Mapped[str]
+        __mapper_args__ = {"concrete": True, "polymorphic_on": "kind", "polymorphic_identity": "cat"}
+
+    class Kitten(Cat):
+        toy: Mapped[str | None]
+        __mapper_args__ = {"polymorphic_identity": "kitten"}
+
+    # SQLAlchemy itself cannot load what has expired of an object below a concrete class.
+    sessions = await database(Base, manager, expire_on_commit=False)
+    async with sessions() as session:
+        kitten = Kitten(id=1, name="k", toy="ball")
+        session.add_all([kitten, Cat(id=2, name="c"), Animal(id=1, name="a")])
+        await session.commit()
+        kitten.toy = "mouse"
+        await session.commit()
+        await session.delete(kitten)
+        await session.commit()
+        CatVersion, KittenVersion = version_class(Cat), version_class(Kitten)
+        found = await session.scalars(select(CatVersion).order_by(CatVersion.transaction_id, CatVersion.id))
+        assert told(found) == [
+            ("KittenVersion", 1, "k", Operation.INSERT),
+            ("CatVersion", 2, "c", Operation.INSERT),
+            ("KittenVersion", 1, "k", Operation.UPDATE),
+            ("KittenVersion", 1, "k", Operation.DELETE),
+        ]
+        versions = await versions_of(session, Kitten, 1)
+        assert [each.toy for each in versions] == ["ball", "mouse", "mouse"]
+        assert all(type(each) is KittenVersion for each in versions)
+        assert await versions[1].changeset() == {"toy": ("ball", "mouse")}
+        assert (await versions[0].revert(session)).toy == "ball"
+        await session.commit()
+        assert len(await versions_of(session, Kitten, 1)) == 4
+        assert len(await versions_of(session, Animal, 1)) == 1
+        assert await verify(session, Animal, Cat, Kitten) == []
