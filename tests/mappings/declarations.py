@@ -124,24 +124,27 @@ def _(base):
     return Article
 
 
-class Decorated:
-    """Whom the classes of a registry without a base have in common."""
-
-    __versioned__ = {}
-
-
 def bare_registry() -> Any:
     class Holder:
         registry = registry()
         metadata = registry.metadata
 
+        class Decorated:
+            """Whom the classes of one test have in common, so that no manager takes those of an earlier test."""
+
+            __versioned__ = {}
+
     return Holder
 
 
-@mapping("registry.mapped", new=NEW, change=CHANGE, base=bare_registry, scope=Decorated)
+def decorated(base: Any) -> type:
+    return base.Decorated
+
+
+@mapping("registry.mapped", new=NEW, change=CHANGE, base=bare_registry, scope=decorated)
 def _(base):
     @base.registry.mapped
-    class Article(Decorated):
+    class Article(base.Decorated):
         __tablename__ = "article"
         id = Column(Integer, primary_key=True)
         name = Column(String(20))
@@ -149,10 +152,10 @@ def _(base):
     return Article
 
 
-@mapping("registry.mapped_as_dataclass", new=NEW, change=CHANGE, base=bare_registry, scope=Decorated)
+@mapping("registry.mapped_as_dataclass", new=NEW, change=CHANGE, base=bare_registry, scope=decorated)
 def _(base):
     @base.registry.mapped_as_dataclass
-    class Article(Decorated):
+    class Article(base.Decorated):
         __tablename__ = "article"
         id: Mapped[int] = mapped_column(primary_key=True)
         name: Mapped[str]
@@ -169,21 +172,21 @@ def with_keywords(cls: type) -> type:
     return cls
 
 
-@mapping("imperative", new=NEW, change=CHANGE, base=bare_registry, scope=Decorated)
+@mapping("imperative", new=NEW, change=CHANGE, base=bare_registry, scope=decorated)
 def _(base):
     table = Table(
         "article", base.metadata, Column("id", Integer, primary_key=True), Column("title", String(20), key="heading")
     )
 
     @with_keywords
-    class Article(Decorated):
+    class Article(base.Decorated):
         pass
 
     base.registry.map_imperatively(Article, table, properties={"name": table.c.heading})
     return Article
 
 
-@mapping("imperative, joined", new={**NEW, "lives": 9}, change={"lives": 8}, base=bare_registry, scope=Decorated)
+@mapping("imperative, joined", new={**NEW, "lives": 9}, change={"lives": 8}, base=bare_registry, scope=decorated)
 def _(base):
     animal = Table(
         "animal",
@@ -200,7 +203,7 @@ def _(base):
     )
 
     @with_keywords
-    class Animal(Decorated):
+    class Animal(base.Decorated):
         pass
 
     class Cat(Animal):

@@ -32,8 +32,8 @@ class Entry:
     """Options of `make_versioned`."""
     base: Callable[[], Any] | None = None
     """Makes a Base of another style."""
-    scope: Any = None
-    """What `make_versioned` is given as mapper, where that is not the Base."""
+    scope: Callable[[Any], type] | None = None
+    """Gives what `make_versioned` is given as mapper, where that is not the Base."""
     key: tuple[Any, ...] = (1,)
     translate: Mapping[str | None, str | None] = field(default_factory=dict)
     """The `schema_translate_map` of its engine."""
@@ -86,7 +86,8 @@ def declared(entry: Entry, strategy: str, *, when: Literal["after", "before"] = 
     manager = VersioningManager()
     model = entry.declare(base) if when == "before" else None
     try:
-        make_versioned(mapper=entry.scope or base, manager=manager, options=options, user_cls=None)
+        scope = entry.scope(base) if entry.scope else base
+        make_versioned(mapper=scope, manager=manager, options=options, user_cls=None)
         model = entry.declare(base) if when == "after" else model
         yield Subject(entry, model, manager, base.metadata)
     finally:
