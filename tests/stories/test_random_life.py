@@ -3,53 +3,46 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import nullcontext
+from itertools import groupby, product
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from sqlalchemy import String, delete, insert, inspect, select, update
+from sqlalchemy import delete, insert, inspect, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import async_continuum as ac
-from async_continuum import Discrepancy, Operation, Versioned, VersioningManager, make_versioned, versioning_disabled
+from async_continuum import Operation, versioning_disabled
 from tests.kit import mode
 from tests.kit.invariants import assert_invariants
 from tests.kit.places import Places
+from tests.stories.linked import (
+    KEYS,
+    LINKS,
+    NUMBERS,
+    Base,
+    Key,
+    Row,
+    Slim,
+    State,
+    Thing,
+    changes,
+    discrepancies,
+    ends,
+    linked,
+    links_of,
+    manager,
+    moved,
+    net,
+    without,
+)
 
-
-class Base(DeclarativeBase):
-    pass
-
-
-manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
-
-
-class Thing(Versioned, Base):
-    __tablename__ = "thing"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    name: Mapped[str | None] = mapped_column(String(5))
-    size: Mapped[int]
-
-
-class Slim(Versioned, Base):
-    __tablename__ = "slim"
-    __versioned__ = {"strategy": "subquery"}
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    name: Mapped[str | None] = mapped_column(String(5))
-    size: Mapped[int]
-
-
-Key = tuple[type, int]
-Row = tuple[str | None, int]
-State = dict[Key, Row]
-
-KEYS: list[Key] = [(model, number) for model in (Thing, Slim) for number in (1, 2, 3)]
 Transaction = ac.transaction_class(Thing)
 
 keys = st.sampled_from(KEYS)
+links = st.sampled_from(LINKS)
 names = st.sampled_from([None, "a", "A"])
 rows = st.tuples(names, st.integers(0, 1))
 models = st.sampled_from([Thing, Slim])
@@ -72,7 +65,7 @@ class Life(RuleBasedStateMachine):
         self.stored: State = {}  # the last that a flush has stored under each key: what a DELETE holds
         self.before_savepoints: list[tuple[State, State]] = []
         self.committed: list[State] = [{}]
-        self.told: dict[Key, list[tuple[Operation, Row]]] = {key: [] for key in KEYS}
+        self.told: dict[Key, list[tuple[Operation, Row]]] = {key: [] for key in KEYS + LINKS}
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
         async def awaited() -> Any:
@@ -127,11 +120,45 @@ class Life(RuleBasedStateMachine):
         to = (key[0], number)
         if key in self.now and to not in self.now:
             self.flush()
-            moved = self._object(key)
-            moved.id = number
+            self._object(key).id = number
             self.objects[to] = self.objects.pop(key)
-            self.now[to] = self.now.pop(key)
+            self.now = moved(self.now, {key: number})
             self.vacated.add(key)
+
+    # -- what one can do with a link
+
+    @rule(link=links)
+    def link(self, link: Key) -> None:
+        if link not in self.now and self.now.keys() >= set(ends(link)):
+            self.flush()
+            thing, slim = map(self._object, ends(link))
+            self.run(self.session.run_sync(lambda _: thing.slims.append(slim)))
+            self.now[link] = ()
+
+    @rule(link=links)
+    def unlink(self, link: Key) -> None:
+        if link in self.now:
+            self.flush()
+            thing, slim = map(self._object, ends(link))
+            self.run(self.session.run_sync(lambda _: thing.slims.remove(slim)))
+            del self.now[link]
+
+    @rule(thing=st.sampled_from(NUMBERS), slims=st.sets(st.sampled_from(NUMBERS)))
+    def link_by_a_statement(self, thing: int, slims: set[int]) -> None:
+        self.flush()
+        wanted = [(linked, (thing, slim)) for slim in sorted(slims)]
+        new = [link for link in wanted if link not in self.now and self.now.keys() >= set(ends(link))]
+        if new:
+            self._execute(insert(linked), [{"thing_id": link[1][0], "slim_id": link[1][1]} for link in new])
+            self.now |= dict.fromkeys(new, ())
+            self._flushed()
+
+    @rule(thing=st.sampled_from(NUMBERS))
+    def unlink_by_a_statement(self, thing: int) -> None:
+        self.flush()
+        self._execute(delete(linked).where(linked.c.thing_id == thing))
+        self.now = {key: row for key, row in self.now.items() if key[0] is not linked or key[1][0] != thing}
+        self._flushed()
 
     # -- what statements do
 
@@ -156,7 +183,7 @@ class Life(RuleBasedStateMachine):
     def delete_by_a_statement(self, model: Any, size: int) -> None:
         self.flush()
         self._execute(delete(model).where(model.size == size))
-        self.now = {key: row for key, row in self.now.items() if key[0] is not model or row[1] != size}
+        self.now = without(self.now, *(key for key, row in self.now.items() if key[0] is model and row[1] == size))
         self._flushed()
 
     @rule(model=models)
@@ -165,7 +192,7 @@ class Life(RuleBasedStateMachine):
         # Through keys that nobody has: a database may check each row as it comes.
         self._execute(update(model).values(id=model.id + 10))
         self._execute(update(model).values(id=(model.id - 10) % 3 + 1))
-        self.now = {(key[0], key[1] % 3 + 1) if key[0] is model else key: row for key, row in self.now.items()}
+        self.now = moved(self.now, {key: key[1] % 3 + 1 for key in KEYS if key[0] is model})
         self._flushed()
 
     @precondition(lambda self: not self.savepoints)
@@ -175,11 +202,34 @@ class Life(RuleBasedStateMachine):
         self._execute(delete(key[0]).where(key[0].id == key[1]), recorded=False)  # type: ignore[attr-defined]
         if row is not None:
             self._execute(insert(key[0]).values(id=key[1], name=row[0], size=row[1]), recorded=False)
-        before = self.now.pop(key, None)
+        self.now = without(self.now, key)
         if row is not None:
             self.now[key] = row
+        self._repair()
+
+    @precondition(lambda self: not self.savepoints)
+    @rule(some=st.sets(links, min_size=1, max_size=4))
+    def link_past_history_and_repair_it(self, some: set[Key]) -> None:
+        self.commit()
+        for link in some & self.now.keys():
+            self._link_by_text("DELETE FROM linked WHERE thing_id = :thing AND slim_id = :slim", link)
+            del self.now[link]
+            some = some - {link}
+        for link in some:
+            if self.now.keys() >= set(ends(link)):
+                self._link_by_text("INSERT INTO linked (thing_id, slim_id) VALUES (:thing, :slim)", link)
+                self.now[link] = ()
+        self._repair()
+
+    def _link_by_text(self, statement: str, link: Key) -> None:
+        # Triggers would see it.
+        thing, slim = link[1]
+        self._execute(text(statement).bindparams(thing=thing, slim=slim), recorded=not mode.is_native())
+
+    def _repair(self) -> None:
         found = self.run(ac.verify(self.session, Thing, Slim))
-        assert found == _discrepancies(key, before, row)
+        assert len(found) == len(set(found))
+        assert set(found) == discrepancies(self.committed[-1], self.now)
         assert self.run(ac.backfill(self.session, Thing, Slim, batch=2, repair=True)) == len(found)
         self.commit()
 
@@ -190,17 +240,23 @@ class Life(RuleBasedStateMachine):
         assert self.run(ac.vacuum(self.session, Thing, Slim)) == 0
         self.commit()
 
-    def _execute(self, statement: Any, *, recorded: bool = True) -> None:
+    def _execute(self, statement: Any, parameters: Any = None, *, recorded: bool = True) -> None:
         async def execute() -> None:
             # Here, because a runner has a context of its own.
             with nullcontext() if recorded else versioning_disabled():
-                await self.session.execute(statement, execution_options={"synchronize_session": False})
+                options = {"synchronize_session": False}
+                await self.session.execute(statement, parameters, execution_options=options)
 
         self.run(execute())
         self.session.expunge_all()
         self.objects.clear()
 
     def _remove(self, key: Key) -> None:
+        bound = links_of(self.now, key)
+        if bound:
+            # A row that comes again in the same flush would keep its links.
+            self.flush()
+            self._forget_collections()
         gone = self._object(key)
         if inspect(gone).pending:
             self.session.expunge(gone)
@@ -208,7 +264,10 @@ class Life(RuleBasedStateMachine):
             if inspect(gone).identity != (key[1],):
                 self.flush()
             self.run(self.session.delete(gone))
-        del self.now[key], self.objects[key]
+        self.now = without(self.now, key)
+        del self.objects[key]
+        if bound:
+            self.flush()
 
     def _object(self, key: Key) -> Any:
         if key not in self.objects:
@@ -263,9 +322,9 @@ class Life(RuleBasedStateMachine):
         self._flushed()
         self._forget(all_savepoints=True)
         before, after = self.committed[-1], dict(self.now)
-        for key in KEYS:
+        for key in KEYS + LINKS:
             if before.get(key) != after.get(key):
-                self.told[key].append(_net(before.get(key), after.get(key), self.stored[key]))
+                self.told[key].append(net(before.get(key), after.get(key), self.stored[key]))
         if before != after:
             self.committed.append(after)
         self.stored = dict(after)
@@ -275,7 +334,14 @@ class Life(RuleBasedStateMachine):
         self.stored |= self.now
         self.vacated.clear()
 
+    def _forget_collections(self) -> None:
+        """Let no object believe in links that the database has taken away, or a rollback brought back."""
+        for each in self.session.identity_map.values():
+            if isinstance(each, Thing):
+                self.session.expire(each, ["slims"])
+
     def _forget(self, *, all_savepoints: bool = False) -> None:
+        self._forget_collections()
         self.objects.clear()
         self.vacated.clear()
         if all_savepoints:
@@ -289,28 +355,43 @@ class Life(RuleBasedStateMachine):
             assert await ac.verify(session, Thing, Slim) == []
             transactions = list(await session.scalars(select(Transaction.id).order_by(Transaction.id)))
             assert len(transactions) == len(self.committed) - 1
-            moments = list(zip(transactions, self.committed[1:], strict=True))
-            for key in KEYS:
-                await self._check_versions(session, key, transactions)
-                for transaction, state in moments if every_moment else moments[-1:]:
-                    alive = await ac.versions_of(session, *key).at(transaction)
-                    assert (alive and (alive.name, alive.size)) == state.get(key)  # type: ignore[attr-defined]
+            for model in (Thing, Slim):
+                await self._check_versions(session, model, transactions)
+            await self._check_links(session)
+            moments = zip(transactions, self.committed[1:], strict=True) if every_moment else ()
+            for key, (transaction, state) in product(KEYS, moments):
+                alive = await ac.versions_of(session, *key).at(transaction)
+                assert (alive and (alive.name, alive.size)) == state.get(key)  # type: ignore[attr-defined]
 
-    async def _check_versions(self, session: AsyncSession, key: Key, transactions: list[int]) -> None:
-        versions: list[Any] = await ac.versions_of(session, *key)
-        assert [(v.operation_type, (v.name, v.size)) for v in versions] == self.told[key]
-        begins = [version.transaction_id for version in versions]
-        assert [version.end_transaction_id for version in versions] == [*begins[1:], None][: len(versions)]
-        assert set(begins) <= set(transactions)
-        before: Row | None = None
-        for version, changeset in (await ac.changesets(session, versions)).items():
-            row = (version.name, version.size)
-            if version.operation_type is Operation.DELETE:
-                assert changeset == _changes(key, row, None)
-                before = None
-            else:
-                assert changeset == _changes(key, before, row)
-                before = row
+    async def _check_versions(self, session: AsyncSession, model: Any, transactions: list[int]) -> None:
+        version_class: Any = ac.version_class(model)
+        found = await session.scalars(select(version_class).order_by(version_class.id, version_class.transaction_id))
+        changesets: dict[Any, Any] = await ac.changesets(session, found.all())
+        told: dict[Key, list[tuple[Operation, Row]]] = {key: [] for key in KEYS if key[0] is model}
+        for number, group in groupby(changesets, lambda version: version.id):
+            versions, key, before = list(group), (model, number), None
+            begins = [version.transaction_id for version in versions]
+            assert [version.end_transaction_id for version in versions] == [*begins[1:], None]
+            assert set(begins) <= set(transactions)
+            for version in versions:
+                row = (version.name, version.size)
+                told[key].append((version.operation_type, row))
+                gone = version.operation_type is Operation.DELETE
+                assert changesets[version] == (changes(key, row, None) if gone else changes(key, before, row))
+                before = None if gone else row
+        assert told == {key: self.told[key] for key in told}
+
+    async def _check_links(self, session: AsyncSession) -> None:
+        versions = ac.version_table(linked)
+        told: dict[Key, list[tuple[Operation, Row]]] = {link: [] for link in LINKS}
+        last: dict[Key, int | None] = {}
+        for row in await session.execute(select(versions).order_by(versions.c.transaction_id)):
+            link = (linked, (row.thing_id, row.slim_id))
+            assert last.get(link, row.transaction_id) == row.transaction_id
+            last[link] = row.end_transaction_id
+            told[link].append((Operation(row.operation_type), ()))
+        assert not any(last.values())
+        assert told == {link: self.told[link] for link in LINKS}
 
     def teardown(self) -> None:
         self.run(self._finish())
@@ -319,29 +400,6 @@ class Life(RuleBasedStateMachine):
         await self.session.close()
         await self._check(every_moment=True)
         await assert_invariants(self.engine, manager)
-
-
-def _net(before: Row | None, after: Row | None, stored: Row) -> tuple[Operation, Row]:
-    if after is None:
-        return Operation.DELETE, stored
-    return (Operation.INSERT if before is None else Operation.UPDATE), after
-
-
-def _discrepancies(key: Key, before: Row | None, after: Row | None) -> list[Discrepancy]:
-    if before == after:
-        return []
-    if before is None:
-        return [Discrepancy(key[0], (key[1],), "missing")]
-    if after is None:
-        return [Discrepancy(key[0], (key[1],), "orphaned")]
-    columns = tuple(name for name, a, b in zip(("name", "size"), before, after, strict=True) if a != b)
-    return [Discrepancy(key[0], (key[1],), "changed", columns)]
-
-
-def _changes(key: Key, before: Row | None, after: Row | None) -> dict[str, Any]:
-    old = {"id": key[1], "name": before[0], "size": before[1]} if before else {}
-    new = {"id": key[1], "name": after[0], "size": after[1]} if after else {}
-    return {name: (old.get(name), new.get(name)) for name in ("id", "name", "size") if old.get(name) != new.get(name)}
 
 
 @pytest.mark.timeout(240)
