@@ -55,6 +55,14 @@ class Note(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
+class Letter(Versioned, Base):
+    """Kept in another database than shops, where a test says so."""
+
+    __tablename__ = "letter"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str | None]
+
+
 @pytest.fixture
 def base():
     return Base
@@ -120,6 +128,70 @@ async def test_a_transaction_in_two_phases(backend, place, sessions, bakery):
         session.add(bakery)
         session.commit()
     assert await history(sessions) == [(Operation.INSERT, "a", "rye")]
+
+
+async def test_an_async_session_in_two_phases(backend, place, sessions, bakery):
+    if backend == "sqlite":
+        pytest.skip("sqlite: has no two-phase transactions")
+    # asyncpg has none either.
+    engine = create_async_engine(place.url.set(drivername="postgresql+psycopg"))
+    try:
+        async with engine.connect() as connection:
+            if int((await connection.execute(text("SHOW max_prepared_transactions"))).scalar_one()) == 0:
+                pytest.skip("postgresql: max_prepared_transactions is 0 on this server")
+        async with AsyncSession(engine, twophase=True) as session:
+            session.add(bakery)
+            await session.commit()
+            bakery = await session.get_one(Bakery, 1)
+            bakery.bread = "spelt"
+            await session.flush()
+            await session.rollback()
+    finally:
+        await engine.dispose()
+    assert await history(sessions) == [(Operation.INSERT, "a", "rye")]
+
+
+async def test_each_database_that_is_touched_has_a_transaction_row(backend, places, sessions, engine, bakery):
+    Transaction = transaction_class(Shop)
+
+    async def counted(bind):
+        async with AsyncSession(bind) as session:
+            return [
+                len((await session.scalars(select(each))).all()) for each in (Transaction, *map(version_class, both))
+            ]
+
+    both = (Shop, Letter)
+    async with places.fresh(backend, Base.metadata) as other:
+        elsewhere = other.engine()
+        async with AsyncSession(binds={Shop: engine, Letter: elsewhere}, expire_on_commit=False) as session:
+            letter = Letter(id=1, text="a")
+            session.add_all([bakery, letter])
+            await session.commit()
+            assert (await counted(engine), await counted(elsewhere)) == ([1, 1, 0], [1, 0, 1])
+            letter.text = "b"
+            await session.commit()
+            assert (await counted(engine), await counted(elsewhere)) == ([1, 1, 0], [2, 0, 2])
+            bakery.bread, letter.text = "spelt", "c"
+            await session.flush()
+            await session.rollback()
+            assert (await counted(engine), await counted(elsewhere)) == ([1, 1, 0], [2, 0, 2])
+            versions = await versions_of(session, Letter, 1)
+            assert [each.text for each in versions] == ["a", "b"]
+            assert (await versions[0].revert(session)).text == "a"
+            await session.commit()
+        async with AsyncSession(elsewhere) as session:
+            assert [each.text for each in await versions_of(session, Letter, 1)] == ["a", "b", "a"]
+    assert await history(sessions) == [(Operation.INSERT, "a", "rye")]
+
+
+async def test_a_flush_of_what_is_not_versioned_never_asks_for_a_bind_of_what_is(sessions, engine):
+    async with AsyncSession(binds={Note: engine}) as session:
+        session.add(Note(id=1))
+        await session.commit()
+        await session.delete(await session.get_one(Note, 1))
+        await session.commit()
+    async with sessions() as session:
+        assert (await session.scalars(select(transaction_class(Shop)))).all() == []
 
 
 async def test_versions_go_where_the_model_goes(backend, places, sessions, engine, bakery):
