@@ -404,7 +404,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(240)
 def test_a_random_life(backend: str, places: Places) -> None:
-    examples = {"sqlite": 40, "postgresql": 25}.get(backend, 25)
+    examples = {"sqlite": 25, "postgresql": 15}.get(backend, 15)
     with asyncio.Runner() as runner:
         fresh = places.fresh(backend, Base.metadata)
         place = runner.run(fresh.__aenter__())
