@@ -53,12 +53,21 @@ def prepare(
 
 
 def prepare_inside(
-    owner: object, connection: Connection, kept: Kept, history: TableHistory, statement: Any, given: Any, recorder: Any
+    owner: object,
+    connection: Connection,
+    kept: Kept,
+    history: TableHistory,
+    statement: Any,
+    parameters: Parameters,
+    recorder: Recorder,
 ) -> Pending:
     """Do as `prepare` for a statement in a CTE of another one, which is left as it is: what it touches is read."""
-    pending = Pending(owner, connection, kept, history, statement, [given] if given else [], recorder, False)
-    if isinstance(statement, Insert):
-        pending.keys = keys_of_values(history, statement)
+    pending = Pending(owner, connection, kept, history, statement, parameters, recorder, False)
+    if len(parameters) > 1:
+        # It runs once for each, and what the first does decides what the next one touches.
+        pending.lost = True
+    elif isinstance(statement, Insert):
+        pending.keys = keys_of_values(history, statement, parameters[0] if parameters else {})
         pending.lost = pending.keys is None
     elif changes_within(statement):
         pending.lost = True

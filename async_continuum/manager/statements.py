@@ -127,13 +127,16 @@ def keys_inserted(
     return None if told is None else _keys_of(history, [_by_column(history, told)])
 
 
-def keys_of_values(history: TableHistory, statement: Insert) -> list[Key] | None:
-    """Read the keys off an INSERT's own values, where they are plainly there."""
+def keys_of_values(history: TableHistory, statement: Insert, given: Mapping[str, Any]) -> list[Key] | None:
+    """Read the keys off an INSERT's own values and what their parameters are given, where they are plainly there."""
     if statement.select is not None or is_upsert(statement):
         return None
     rows = _rows_of_values(statement) or [assigned(statement)]
     plain = [
-        {name: value.effective_value if isinstance(value, BindParameter) else value for name, value in row.items()}
+        {
+            name: given.get(value.key, value.effective_value) if isinstance(value, BindParameter) else value
+            for name, value in row.items()
+        }
         for row in rows
     ]
     return _keys_of(history, plain)

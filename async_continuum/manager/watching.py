@@ -164,12 +164,12 @@ class Watch:
         if recorder is None:
             return
         named = {bind.key for bind in context.compiled.bind_names if not bind.unique}
-        given = {name: value for name, value in context.compiled_parameters[0].items() if name in named}
+        sets = [{name: each[name] for name in named if name in each} for each in context.compiled_parameters]
         self._inside[context] = prepared = []
         for statement in changes_within(context.invoked_statement):
             kept = self._kept(statement, connection)
             if kept is not None and not is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
-                prepared.append(prepare_inside(self, connection, *kept, statement, given, recorder))
+                prepared.append(prepare_inside(self, connection, *kept, statement, sets, recorder))
 
     def _kept(self, statement: Any, connection: Connection) -> tuple[Any, Any] | None:
         table = changed_table(statement) if isinstance(statement, UpdateBase) else None
