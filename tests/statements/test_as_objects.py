@@ -166,7 +166,7 @@ async def _outcome(session: AsyncSession, statement: Any, parameters: Any, how: 
     result = await execute(statement, *([] if parameters is None else [parameters]))
     told = getattr(result, "rowcount", None), getattr(result, "returns_rows", None)
     try:
-        rows = sorted(tuple(getattr(value, "name", value) for value in row) for row in result.all())
+        rows = [tuple(getattr(value, "name", value) for value in row) for row in result.all()]
     except ResourceClosedError as error:
         return told, str(error)
     return told, rows, list(result.keys())
