@@ -11,8 +11,9 @@ from sqlalchemy.orm import DeclarativeBase
 
 from async_continuum import VersioningManager
 from tests.kit import backends, mode
+from tests.kit.asleep import ASLEEP
 from tests.kit.databases import Databases
-from tests.kit.leftovers import keep_the_young_apart, leftovers
+from tests.kit.leftovers import keep_the_young_apart, leftovers, note_recorders
 from tests.kit.places import Place, Places
 from tests.kit.servers import Servers
 from tests.kit.statements import Statements, count_statements
@@ -52,9 +53,16 @@ def pytest_collection_finish() -> None:
     # has to be there before: it asks the collector who refers to its random generators.
     import hypothesis  # noqa: F401
 
+    note_recorders()
+    ASLEEP.send()
     gc.collect()
-    gc.freeze()
     keep_the_young_apart()
+
+
+@pytest.fixture(autouse=True)
+def awake(request: pytest.FixtureRequest) -> None:
+    """Those managers see sessions whose models this module knows; `database` wakes others."""
+    ASLEEP.wake_those_of(request.module)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +79,7 @@ def nothing_left_behind_by_a_module() -> Iterator[None]:
     """The same of what several tests had a part in."""
     yield
     assert leftovers(thorough=True) == []
+    keep_the_young_apart()
 
 
 @pytest.fixture(params=backends.DEFAULT_BACKENDS)
@@ -95,6 +104,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
 async def place(request: pytest.FixtureRequest, backend: str, places: Places) -> AsyncIterator[Place]:
     """This test's own database: empty, or with the tables of `base` where the test asks for `sessions`."""
     metadata = request.getfixturevalue("base").metadata if "base" in request.fixturenames else None
+    if "manager" in request.fixturenames:
+        ASLEEP.wake(request.getfixturevalue("manager"))
     async with places.fresh(backend, metadata) as place:
         yield place
 

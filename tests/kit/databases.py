@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase
 
 from async_continuum import VersioningManager, versioning_manager
+from tests.kit.asleep import ASLEEP
 from tests.kit.invariants import assert_invariants
 from tests.kit.places import Place
 
@@ -31,7 +32,9 @@ class Databases:
         if base.metadata is not self.place.made:
             async with self.engine.begin() as connection:
                 await connection.run_sync(base.metadata.create_all)
-        self.managers[versioning_manager if manager is None else manager] = None
+        chosen = versioning_manager if manager is None else manager
+        ASLEEP.wake(chosen)
+        self.managers[chosen] = None
         return async_sessionmaker(self.engine, **session_options)
 
     async def assert_invariants(self) -> None:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     Boolean,
+    Column,
     CompoundSelect,
     Connection,
     Select,
@@ -128,8 +129,11 @@ def _newest(history: History) -> Subquery:
     return select(ranked).where(ranked.c.place_from_the_end == 1).subquery("newest")
 
 
-def _offenders(connection: Connection, query: Select[Any], problem: str) -> Iterator[str]:
-    rows = connection.execute(query.limit(SHOWN + 1)).all()
+def _offenders(
+    connection: Connection, history: History, problem: str, build: Callable[[], Select[Any]]
+) -> Iterator[str]:
+    query = _built_once(history.transaction, (problem, history), lambda: build().limit(SHOWN + 1))
+    rows = connection.execute(query).all()
     for row in rows[:SHOWN]:
         yield f"{problem}: {row._mapping!r}"
     if len(rows) > SHOWN:
@@ -142,10 +146,13 @@ def _offenders(connection: Connection, query: Select[Any], problem: str) -> Iter
 def _dangling(connection: Connection, history: History) -> Iterator[str]:
     for name in filter(None, (history.begins, history.ends)):
         points = history.versions.c[name]
-        query = select(*history.columns(history.versions), points).where(
-            points.is_not(None), ~exists().where(history.transaction.c.id == points)
-        )
-        yield from _offenders(connection, query, f"(1) {history.name}: {name} is no transaction")
+
+        def build(points: Column[Any] = points) -> Select[Any]:
+            return select(*history.columns(history.versions), points).where(
+                points.is_not(None), ~exists().where(history.transaction.c.id == points)
+            )
+
+        yield from _offenders(connection, history, f"(1) {history.name}: {name} is no transaction", build)
 
 
 # -- 2. one open version, ends meet beginnings, operations follow ---------------------------------------------------
@@ -212,47 +219,55 @@ def _same_above(history: History, top: History, rows: Any, above: Any) -> list[A
 def _out_of_order(connection: Connection, history: History) -> Iterator[str]:
     if history.ends is None:
         return
-    versions = _in_order(history)
-    query = select(*history.columns(versions), versions.c.begins, versions.c.ends, versions.c.next_begins).where(
-        versions.c.ends.is_distinct_from(versions.c.next_begins)
-    )
-    yield from _offenders(connection, query, f"(2) {history.name}: a version does not end where the next one begins")
+
+    def build() -> Select[Any]:
+        versions = _in_order(history)
+        return select(*history.columns(versions), versions.c.begins, versions.c.ends, versions.c.next_begins).where(
+            versions.c.ends.is_distinct_from(versions.c.next_begins)
+        )
+
+    problem = f"(2) {history.name}: a version does not end where the next one begins"
+    yield from _offenders(connection, history, problem, build)
 
 
 def _operations_that_cannot_follow(connection: Connection, history: History) -> Iterator[str]:
-    versions = _in_order(history)
-    operation, before = versions.c.operation, versions.c.operation_before
-    alive_before = and_(before.is_not(None), before != ac.Operation.DELETE)
-    impossible = or_(
-        operation.not_in([int(known) for known in ac.Operation]),
-        operation.is_(None),
-        and_(operation == ac.Operation.INSERT, alive_before),
-        and_(operation != ac.Operation.INSERT, before == ac.Operation.DELETE),
-    )
-    query = select(*history.columns(versions), versions.c.begins, operation, before).where(impossible)
-    yield from _offenders(connection, query, f"(2) {history.name}: an operation cannot follow the one before")
+    def build() -> Select[Any]:
+        versions = _in_order(history)
+        operation, before = versions.c.operation, versions.c.operation_before
+        alive_before = and_(before.is_not(None), before != ac.Operation.DELETE)
+        impossible = or_(
+            operation.not_in([int(known) for known in ac.Operation]),
+            operation.is_(None),
+            and_(operation == ac.Operation.INSERT, alive_before),
+            and_(operation != ac.Operation.INSERT, before == ac.Operation.DELETE),
+        )
+        return select(*history.columns(versions), versions.c.begins, operation, before).where(impossible)
+
+    yield from _offenders(connection, history, f"(2) {history.name}: an operation cannot follow the one before", build)
 
 
 # -- 3. the newest version is the live row --------------------------------------------------------------------------
 
 
 def _live_rows_unlike_their_newest_version(connection: Connection, history: History) -> Iterator[str]:
-    newest, live = _newest(history), history.live
-    key = [live.c[name] for name in history.key]
-    twin = live.alias("twin")
-    alike = and_(*(~stored_differently(twin.c[name], newest.c[name]) for name in history.shared))
-    # Of rows that store one link several times, one is what its version says.
-    stands = exists().where(history.same_entity(twin, newest), alike) if history.is_link else literal(False)
-    differences = [stored_differently(live.c[name], newest.c[name]) for name in history.shared]
-    operation = newest.c[history.operation]
-    query = (
-        select(*key, newest.c[history.begins], operation, *differences)
-        .join_from(live, newest, history.same_entity(live, newest))
-        .where(or_(operation == ac.Operation.DELETE, and_(or_(*differences), ~stands)))
-        .limit(SHOWN)
-    )
-    for row in connection.execute(query):
-        values, (begins, said), flags = row[: len(key)], row[len(key) : len(key) + 2], row[len(key) + 2 :]
+    def build() -> Select[Any]:
+        newest, live = _newest(history), history.live
+        twin = live.alias("twin")
+        alike = and_(*(~stored_differently(twin.c[name], newest.c[name]) for name in history.shared))
+        # Of rows that store one link several times, one is what its version says.
+        stands = exists().where(history.same_entity(twin, newest), alike) if history.is_link else literal(False)
+        differences = [stored_differently(live.c[name], newest.c[name]) for name in history.shared]
+        operation = newest.c[history.operation]
+        return (
+            select(*history.columns(live), newest.c[history.begins], operation, *differences)
+            .join_from(live, newest, history.same_entity(live, newest))
+            .where(or_(operation == ac.Operation.DELETE, and_(or_(*differences), ~stands)))
+            .limit(SHOWN)
+        )
+
+    keys = len(history.key)
+    for row in connection.execute(_built_once(history.transaction, ("unlike", history), build)):
+        values, (begins, said), flags = row[:keys], row[keys : keys + 2], row[keys + 2 :]
         differing = [name for name, differs in zip(history.shared, flags, strict=True) if differs]
         yield (
             f"(3) {history.name} {tuple(values)} is alive, but its newest version, "
@@ -262,14 +277,15 @@ def _live_rows_unlike_their_newest_version(connection: Connection, history: Hist
 
 
 def _gone_without_a_delete(connection: Connection, history: History) -> Iterator[str]:
-    newest, live = _newest(history), history.live
-    query = select(*history.columns(newest), newest.c[history.begins], newest.c[history.operation]).where(
-        newest.c[history.operation] != ac.Operation.DELETE,
-        ~exists().select_from(live).where(history.same_entity(live, newest)),
-    )
-    if history.top is not None:
-        query = query.where(_left_at(history, newest).is_(None))
-    yield from _offenders(connection, query, f"(3) {history.name}: gone, but the newest version is no DELETE")
+    def build() -> Select[Any]:
+        newest, live = _newest(history), history.live
+        query = select(*history.columns(newest), newest.c[history.begins], newest.c[history.operation]).where(
+            newest.c[history.operation] != ac.Operation.DELETE,
+            ~exists().select_from(live).where(history.same_entity(live, newest)),
+        )
+        return query if history.top is None else query.where(_left_at(history, newest).is_(None))
+
+    yield from _offenders(connection, history, f"(3) {history.name}: gone, but the newest version is no DELETE", build)
 
 
 # -- what plugins keep ----------------------------------------------------------------------------------------------
@@ -278,20 +294,25 @@ def _gone_without_a_delete(connection: Connection, history: History) -> Iterator
 def _flags_that_do_not_tell(connection: Connection, history: History) -> Iterator[str]:
     versions = history.versions
     flagged = [name for name in history.shared if f"{name}_mod" in versions.c]
-    order: dict[str, Any] = {"partition_by": history.columns(versions), "order_by": versions.c[history.begins]}
-    before = {name: func.lag(versions.c[name]).over(**order).label(f"{name}_before") for name in flagged}
-    operation_before = func.lag(versions.c[history.operation]).over(**order).label("operation_before")
-    told = select(versions, operation_before, *before.values()).subquery()
-    new = or_(
-        told.c[history.operation] != ac.Operation.UPDATE,
-        told.c.operation_before.is_(None),
-        told.c.operation_before == ac.Operation.DELETE,
-    )
-    for name in flagged:
-        changed = or_(new, stored_differently(told.c[name], told.c[f"{name}_before"]))
-        wrong = case((changed, 1), else_=0) != case((told.c[f"{name}_mod"], 1), else_=0)
-        query = select(*history.columns(told), told.c[history.begins]).where(wrong)
-        yield from _offenders(connection, query, f"{history.name}: {name}_mod does not say what was changed")
+    if not flagged:
+        return
+
+    def build() -> Select[Any]:
+        order: dict[str, Any] = {"partition_by": history.columns(versions), "order_by": versions.c[history.begins]}
+        before = {name: func.lag(versions.c[name]).over(**order).label(f"{name}_before") for name in flagged}
+        operation_before = func.lag(versions.c[history.operation]).over(**order).label("operation_before")
+        told = select(versions, operation_before, *before.values()).subquery()
+        new = or_(
+            told.c[history.operation] != ac.Operation.UPDATE,
+            told.c.operation_before.is_(None),
+            told.c.operation_before == ac.Operation.DELETE,
+        )
+        changed = {name: or_(new, stored_differently(told.c[name], told.c[f"{name}_before"])) for name in flagged}
+        wrong = [case((changed[name], 1), else_=0) != case((told.c[f"{name}_mod"], 1), else_=0) for name in flagged]
+        said = [told.c[f"{name}_mod"] for name in flagged]
+        return select(*history.columns(told), told.c[history.begins], *said).where(or_(*wrong))
+
+    yield from _offenders(connection, history, f"{history.name}: its flags do not say what was changed", build)
 
 
 def _names_that_do_not_tell(
@@ -308,13 +329,26 @@ def _names_that_do_not_tell(
         root = mappers[history.name].tables[0]
         related = [name for name, mapper in mappers.items() if mapper.tables[0] is root]
         own = [name for name in related if mappers[name].local_table is history.live]
-        points = history.versions.c[history.begins]
+        yield from _names_of_one(connection, history, noted, related, own)
+
+
+def _names_of_one(
+    connection: Connection, history: History, noted: Table, related: list[str], own: list[str]
+) -> Iterator[str]:
+    points = history.versions.c[history.begins]
+
+    def unnamed() -> Select[Any]:
         named = and_(noted.c.transaction_id == points, noted.c.entity_name.in_(related))
-        query = select(points).where(~exists().where(named)).distinct()
-        yield from _offenders(connection, query, f"{history.name}: a transaction that changed it does not name it")
+        return select(points).where(~exists().where(named)).distinct()
+
+    def unchanged() -> Select[Any]:
         gone = ~exists().where(points == noted.c.transaction_id)
-        query = select(noted.c.transaction_id).where(noted.c.entity_name.in_(own), gone)
-        yield from _offenders(connection, query, f"{history.name}: a transaction names it and did not change it")
+        return select(noted.c.transaction_id).where(noted.c.entity_name.in_(own), gone)
+
+    problem = f"{history.name}: a transaction that changed it does not name it, or {', '.join(related)}"
+    yield from _offenders(connection, history, problem, unnamed)
+    problem = f"{history.name}: a transaction names it, by {', '.join(own)}, and did not change it"
+    yield from _offenders(connection, history, problem, unchanged)
 
 
 def _beside(connection: Connection, transaction: Table) -> list[Table]:
@@ -325,10 +359,23 @@ def _beside(connection: Connection, transaction: Table) -> list[Table]:
 
 
 def _beside_no_transaction(connection: Connection, transaction: Table) -> Iterator[str]:
-    for table in _beside(connection, transaction):
-        points = table.c.transaction_id
-        query = select(points).where(points.is_not(None), ~exists().where(transaction.c.id == points)).distinct()
-        yield from _offenders(connection, query, f"(1) {table.name}: transaction_id is no transaction")
+    beside = _beside(connection, transaction)
+    if not beside:
+        return
+
+    def build() -> Select[Any] | CompoundSelect[Any]:
+        columns = {table.fullname: table.c.transaction_id for table in beside}
+        return union_all(
+            *(
+                select(literal(name), points)
+                .where(points.is_not(None), ~exists().where(transaction.c.id == points))
+                .distinct()
+                for name, points in columns.items()
+            )
+        )
+
+    for name, points_at in connection.execute(_built_once(transaction, ("beside", *beside), build)):
+        yield f"(1) {name}: transaction_id {points_at} is no transaction"
 
 
 # -- 4. no transaction without contents -----------------------------------------------------------------------------
