@@ -26,9 +26,11 @@ from async_continuum.record import TableChanges, changes_of_table
 Kept = Blueprint | LinkBlueprint
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Pending:
-    """One statement between its preparation and the recording of what it did. Carried by the statement itself."""
+    """One statement between its preparation and the recording of what it did. Lives in its recorder in between; that
+    of a statement that fails until the transaction ends.
+    """
 
     owner: object
     """Who has prepared it: several managers may hear of it."""
@@ -76,6 +78,7 @@ class Pending:
             # An engine with options of its own passes on the events of the one it was made from.
             return
         self.done = True
+        self.recorder.pending.discard(self)
         if self.watched:
             assert isinstance(self.marks, TableMarks)
             self.marks.unwatch(self.connection, self.history.table)

@@ -54,6 +54,7 @@ class Recorder:
         "announcement",
         "changes",
         "ledgers",
+        "pending",
         "session",
         "signatures",
     )
@@ -63,6 +64,7 @@ class Recorder:
         self.changes = FlushChanges(coverage.waiting)
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
+        self.pending: set[object] = set()
         self.announcement = Announcement(session, coverage, self._context, self._asked)
         self._sharing = Sharing(coverage, self.announcement)
         self._coverage = coverage
@@ -187,10 +189,8 @@ class Recorder:
             if ledger.transaction_id is None or ledger.certain or transaction_class in self.signatures:
                 continue
             tables = self._sharing.tables(place, ledger)
-            if drop_if_empty(connection, transaction_class.__mapper__.local_table, ledger.transaction_id, tables):
-                self.ledgers.put(place, Ledger())
-            else:
-                self.ledgers.put(place, replace(ledger, certain=True))
+            empty = drop_if_empty(connection, transaction_class.__mapper__.local_table, ledger.transaction_id, tables)
+            self.ledgers.put(place, Ledger() if empty else replace(ledger, certain=True))
         self._move()
         self._sign()
 

@@ -23,7 +23,10 @@ from async_continuum.record import is_disabled
 from async_continuum.write import OWN
 
 _OPTION = "async_continuum"
-"""Under this a statement carries what was prepared for it to where its result is seen."""
+"""Under this a statement names, weakly, what was prepared for it, for where its result is seen.
+
+The statement itself may live as long as the engine, with what was compiled of it.
+"""
 
 _EVENTS = ("before_execute", "before_cursor_execute", "after_execute")
 
@@ -115,7 +118,8 @@ class Watch:
         if flushing and link and self._is_of_the_flush(connection, kept[0], statement, parameters, recorder):
             return statement
         pending = prepare(self, connection, *kept, statement, parameters, recorder, flushing=flushing)
-        return pending.statement.execution_options(**{_OPTION: pending})
+        recorder.pending.add(pending)
+        return pending.statement.execution_options(**{_OPTION: ref(pending)})
 
     def _is_of_the_flush(
         self, connection: Connection, link: Any, statement: Any, parameters: Any, recorder: Recorder
@@ -148,8 +152,8 @@ class Watch:
         if context is None or own:
             return text, parameters
         if context.isinsert or context.isupdate:
-            pending: Pending | None = context.invoked_statement.get_execution_options().get(_OPTION)
-            if pending is not None and pending.owner is self:
+            pending = self._pending(context.invoked_statement)
+            if pending is not None:
                 text = pending.rewritten(text, context)
         if getattr(context.compiled, "ctes", None):
             self._before_inside(connection, context)
@@ -171,6 +175,12 @@ class Watch:
             if kept is not None and not is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
                 prepared.append(prepare_inside(self, connection, *kept, statement, sets, recorder))
 
+    def _pending(self, statement: Any) -> Pending | None:
+        """Give what this watch has prepared for a statement."""
+        named: ReferenceType[Pending] | None = statement.get_execution_options().get(_OPTION)
+        pending = None if named is None else named()
+        return None if pending is None or pending.owner is not self else pending
+
     def _kept(self, statement: Any, connection: Connection) -> tuple[Any, Any] | None:
         table = changed_table(statement) if isinstance(statement, UpdateBase) else None
         kept = None if table is None else self._coverage.kept(table)
@@ -186,8 +196,8 @@ class Watch:
             inside.record(None)
         if not isinstance(statement, UpdateBase) or OWN in options:
             return
-        pending: Pending | None = statement.get_execution_options().get(_OPTION)
-        if pending is not None and pending.owner is self:
+        pending = self._pending(statement)
+        if pending is not None:
             pending.record(result)
         elif isinstance(statement, Insert):
             self._after_link_in_flush(connection, statement, many or ([one] if one else []), result)

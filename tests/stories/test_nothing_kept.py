@@ -9,13 +9,14 @@ from typing import Any
 from weakref import WeakSet
 
 import pytest
+from sqlalchemy import delete, insert, update
 from sqlalchemy.event import registry
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 import async_continuum as ac
 from async_continuum.manager.recorder import Recorder
-from tests.domain import Article, Tag
+from tests.domain import Article, Comment, Tag
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -147,6 +148,22 @@ def grown(early: tracemalloc.Snapshot, late: tracemalloc.Snapshot, where: str) -
         sum(trace.size for trace in snapshot.filter_traces([Filter(True, where)]).traces) for snapshot in (early, late)
     )
     return after - before
+
+
+async def test_what_is_compiled_of_a_statement_keeps_no_session(sessions: Sessions, recorders: Seen) -> None:
+    comments = Comment.__table__
+    async with sessions() as session:
+        await session.execute(insert(Article), [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}])
+        await session.execute(insert(comments).values(id=1, text="new", article_id=1))
+        await session.execute(update(Article).values(name="three"))
+        await session.execute(delete(comments))
+        await session.execute(delete(Article).where(Article.id == 2))
+        with pytest.raises(IntegrityError):
+            await session.execute(update(Article).values(name=None))
+        await session.rollback()
+    gc.collect()
+    assert recorders.made >= 1
+    assert len(recorders.alive) == 0
 
 
 async def test_a_session_that_is_forgotten_is_collected(sessions: Sessions, recorders: Seen) -> None:
