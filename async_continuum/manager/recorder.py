@@ -201,7 +201,7 @@ class Recorder:
             ledger = self._put(place, ledger, self._sharing.take(place, ledger))
         elif ledger.transaction_id is None:
             table = place[1].__mapper__.local_table
-            transaction_id = new_transaction(place[0], table, self._values(place), self._rows(place))
+            transaction_id = new_transaction(place[0], table, *self._signed(place))
             ledger = replace(ledger, transaction_id=transaction_id)
             self.ledgers.put(place, ledger)
         assert ledger.transaction_id is not None
@@ -266,8 +266,7 @@ class Recorder:
             changes.connection,
             changes.history,
             changes.blueprint.transaction_table,
-            lambda: self._values(place),
-            lambda: self._rows(place),
+            lambda: self._signed(place),
             changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None,
             changes.followers,
         )
@@ -280,18 +279,16 @@ class Recorder:
         own, plugins = context_of(self.session), self._coverage.plugins
         return under(own, plugins.contexts(self.session)) if plugins.plugins else own
 
-    def _values(self, place: Place) -> Mapping[str, Any]:
-        values = transaction_values(self._context(), place[1].__mapper__.local_table)
-        signature = self.signatures.get(place[1])
-        return values if signature is None else {**values, **signature.values}
-
-    def _rows(self, place: Place) -> list[Rows]:
-        plugins, signature = self._coverage.plugins, self.signatures.get(place[1])
-        context = self._context() if signature is None else signature.over(self._context())
+    def _signed(self, place: Place) -> tuple[Mapping[str, Any], list[Rows]]:
+        """Ask who and why, once: the values of a new transaction row, and the rows that come with it."""
+        context, plugins, signature = self._context(), self._coverage.plugins, self.signatures.get(place[1])
+        values = transaction_values(context, place[1].__mapper__.local_table)
+        if signature is not None:
+            values, context = {**values, **signature.values}, signature.over(context)
         if not plugins.plugins and not context.meta:
-            return []
+            return values, []
         meta = meta_values(context, stored=plugins.stores_meta)
-        return plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
+        return values, plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
 
 
 def _each_once(live: AnyKeys, gone: AnyKeys) -> list[AnyKeys]:

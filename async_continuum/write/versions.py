@@ -28,10 +28,8 @@ class Target:
     connection: Connection
     history: TableHistory
     transaction_table: Table
-    values: Callable[[], Mapping[str, Any]]
-    """The values of a new transaction row; called only when there is one to write."""
-    rows: Callable[[], Sequence[Rows]] = tuple
-    """The rows of its companions; likewise."""
+    signed: Callable[[], tuple[Mapping[str, Any], Sequence[Rows]]]
+    """The values of a new transaction row, and the rows of its companions; called only when there is one to write."""
     entity: str | None = None
     """The name of the class whose objects have changed; of links, none."""
     followers: tuple[TableHistory, ...] = ()
@@ -111,7 +109,7 @@ def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone:
             ledger = _write_batch(statements, target, ledger, batch, fresh, gone=gone, again=again)
         return ledger
     if ledger.transaction_id is None:
-        transaction_id = new_transaction(target.connection, target.transaction_table, target.values(), target.rows())
+        transaction_id = new_transaction(target.connection, target.transaction_table, *target.signed())
         ledger = replace(ledger, transaction_id=transaction_id)
     assert ledger.transaction_id is not None
     if gone:
@@ -147,14 +145,15 @@ def _write_batch(
 ) -> Ledger:
     first = target.place not in ledger.noted
     while True:
+        values, rows = target.signed() if ledger.transaction_id is None else ({}, ())
         written = statements.write(
             target.connection,
             keys,
             fresh,
             ledger.transaction_id,
             table=target.transaction_table,
-            values=target.values() if ledger.transaction_id is None else {},
-            rows=target.rows() if ledger.transaction_id is None else (),
+            values=values,
+            rows=rows,
             entity=target.entity,
             first=first,
             gone=gone,

@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 import async_continuum as ac
-from async_continuum import transaction_class, version_class, versions_of
-from async_continuum.plugins import AddedColumn, NullDeletePlugin, Plugin
+from async_continuum import current_transaction, transaction_class, version_class, versions_of
+from async_continuum.plugins import AddedColumn, NullDeletePlugin, Plugin, TransactionMetaPlugin
 from tests.chronicle import setting, write
 
 
@@ -125,6 +125,38 @@ async def test_it_is_told_of_a_later_id_and_its_rows_have_moved(own, database):
         moved = select(queue.c.article_id).where(queue.c.transaction_id == 4).order_by(queue.c.article_id)
         assert (await old.scalars(moved)).all() == [1, 2]
         assert (await old.scalars(select(signed.c.tx).order_by(signed.c.tx))).all() == ids
+
+
+class AskedPlugin(Plugin):
+    """Counts how often it is asked who and why, and stores what it said."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def context(self, session):
+        self.asked += 1
+        return {"remote_addr": f"asked {self.asked}", "meta": {"asked": str(self.asked)}}
+
+
+async def test_who_and_why_is_asked_once_for_each_transaction(own, database):
+    plugin = AskedPlugin()
+    Base, manager = own(plugins=[plugin, TransactionMetaPlugin()])
+    Article = declare(Base)
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        session.add(Article(id=1, name="one"))
+        await session.flush()
+        session.add(Article(id=2, name="two"))
+        await session.commit()
+        await session.execute(insert(Article).values(id=3, name="three"))
+        await session.commit()
+        await current_transaction(session, model=Article)
+        session.add(Article(id=4, name="four"))
+        await session.commit()
+        Transaction = transaction_class(Article)
+        signed = (await session.scalars(select(Transaction).order_by(Transaction.id))).all()
+        assert [each.remote_addr for each in signed] == ["asked 1", "asked 2", "asked 3"]
+        assert [await each.awaitable_attrs.meta for each in signed] == [{"asked": str(i)} for i in (1, 2, 3)]
 
 
 HOOKS = ["context", "transaction_rows", "deleted_value", "first_versions", "versions_written", "flushed"]
