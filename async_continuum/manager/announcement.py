@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from async_continuum.build import Blueprint
 from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.signature import Signature
 from async_continuum.manager.triggers import require_triggers, translation
 from async_continuum.plugins import Signing
 from async_continuum.record import Context, IfStored, is_anything_disabled, is_disabled, meta_values, transaction_values
@@ -35,15 +36,19 @@ Asked = Mapping[Any, Mapping[str, Any]]
 class Announcement:
     """What triggers have been told on the connections of one session. Lives as long as the session's recorder."""
 
-    __slots__ = ("_asked", "_context", "_coverage", "_said", "_session", "_speaking")
+    __slots__ = ("_context", "_coverage", "_said", "_session", "_signatures", "_speaking")
 
     def __init__(
-        self, session: Session, coverage: Coverage, context: Callable[[], Context], asked: Callable[[], Asked]
+        self,
+        session: Session,
+        coverage: Coverage,
+        context: Callable[[], Context],
+        signatures: Mapping[Any, Signature],
     ) -> None:
         self._session = session
         self._coverage = coverage
         self._context = context
-        self._asked = asked
+        self._signatures = signatures
         self._said: dict[Connection, tuple[Context, Asked, str] | None] = {}
         self._speaking = False
 
@@ -60,7 +65,7 @@ class Announcement:
             self.tell(connection)
         elif not isinstance(table, Table) or any(table.metadata is each.metadata for each in native):
             # A cascade may reach a table of ours. What our transactions have no place for is for another manager's.
-            self.tell(connection, self._known(self._context()))
+            self.tell(connection, self._known(self._given()))
 
     def rolled_back(self) -> None:
         """Take nothing for told any more: a rollback to a savepoint undoes settings as well."""
@@ -68,8 +73,9 @@ class Announcement:
 
     def tell(self, connection: Connection, context: Context | None = None) -> None:
         """Tell what has not been told on this connection; nothing, where there is nothing to tell."""
-        given = self._context() if context is None else context
-        wanted = (given, self._asked(), self._silenced(connection))
+        given = self._given() if context is None else context
+        asked = {cls: signature.values for cls, signature in self._signatures.items()}
+        wanted = (given, asked, self._silenced(connection))
         said = self._said.get(connection, self._at_first)
         if wanted == said:
             return
@@ -88,6 +94,13 @@ class Announcement:
         """Give the values of the transaction object that were told."""
         said = self._said.get(connection) or _NOTHING
         return said[1].get(transaction_class, {})
+
+    def _given(self) -> Context:
+        """Lay the meta of transaction objects that triggers sign for over that of the context."""
+        context = self._context()
+        for transaction_class, signature in self._signatures.items():
+            context = signature.over(context) if transaction_class in self._coverage.native else context
+        return context
 
     @property
     def _at_first(self) -> tuple[Context, Asked, str] | None:

@@ -65,7 +65,7 @@ class Recorder:
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
         self.pending: set[object] = set()
-        self.announcement = Announcement(session, coverage, self._context, self._asked)
+        self.announcement = Announcement(session, coverage, self._context, self.signatures)
         self._sharing = Sharing(coverage, self.announcement)
         self._coverage = coverage
         self._seen: dict[Place, frozenset[TableHistory]] = {}
@@ -271,9 +271,6 @@ class Recorder:
             changes.followers,
         )
         return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
-
-    def _asked(self) -> dict[Any, Mapping[str, Any]]:
-        return {cls: signature.told() for cls, signature in self.signatures.items()}
 
     def _context(self) -> Context:
         own, plugins = context_of(self.session), self._coverage.plugins

@@ -60,6 +60,10 @@ class Sessions:
 
     def _do_orm_execute(self, state: ORMExecuteState) -> None:
         self._coverage.homes.route(state)
+        if state.is_relationship_load and state.execution_options.get("yield_per"):
+            # Before 2.0.50 SQLAlchemy took the option of a stream for the loads of its relations too, and refused it
+            # there, wherever somebody listens to this event.
+            state.update_execution_options(yield_per=None)
         ask_with_one_parameter(state)
 
     def _before_flush(self, session: Session, _: object, __: object) -> None:

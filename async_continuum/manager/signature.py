@@ -11,7 +11,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from async_continuum.build import blueprints_of
-from async_continuum.record import Context, meta_values
+from async_continuum.record import Context
 from async_continuum.write import companions
 
 
@@ -53,11 +53,6 @@ class Signature:
     def over(self, context: Context) -> Context:
         """Lay the object's meta over that of a context."""
         return Context(meta=self.meta).over(context)
-
-    def told(self) -> dict[str, Any]:
-        """Give the column values for triggers. They have no place for meta: raises where some was set."""
-        meta_values(Context(meta=self.meta), stored=False)
-        return self.values
 
     def follow(self, session: Session, transaction_id: int | None) -> None:
         """Make the object persistent under its row's id, or take it out again where the row is gone."""

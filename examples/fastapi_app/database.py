@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine, Select, create_engine, event, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from async_continuum import set_context
 from examples.fastapi_app.models import User
@@ -31,7 +32,8 @@ class Database:
     def at(cls, url: str, *, pool_size: int = 5) -> Database:
         """Open the database at a URL, such as ``postgresql+asyncpg://...`` or ``sqlite+aiosqlite:///app.db``."""
         parsed = make_url(url)
-        engine = create_async_engine(parsed, pool_size=pool_size, max_overflow=0)
+        # The class of pool that SQLAlchemy takes by itself, on SQLite since 2.0.38.
+        engine = create_async_engine(parsed, poolclass=AsyncAdaptedQueuePool, pool_size=pool_size, max_overflow=0)
         sync_url = parsed.set(drivername=SYNCHRONOUS[parsed.drivername])
         sync_engine = create_engine(sync_url, pool_size=pool_size, max_overflow=0)
         if parsed.get_backend_name() == "sqlite":

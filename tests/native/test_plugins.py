@@ -133,6 +133,42 @@ async def test_another_program_says_why_by_a_setting(own: Own, database: Databas
         assert await (await second.awaitable_attrs.transaction).awaitable_attrs.meta == {}
 
 
+async def test_meta_of_the_transactions_object_is_stored(own: Own, database: Databases) -> None:
+    Article, Base, manager = declared(own)
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        with ac.versioning_context(meta={"by": "hand", "reason": "none"}):
+            transaction: Any = await ac.current_transaction(session, model=Article)
+            transaction.meta = {"reason": "wins"}
+            session.add(Article(id=1, name="a"))
+            await session.flush()
+            session.add(Article(id=2, name="b"))
+            await session.commit()
+    async with sessions() as session:
+        (version,) = await ac.versions_of(session, Article, 1)
+        stored = await (await version.awaitable_attrs.transaction).awaitable_attrs.meta
+        assert stored == {"by": "hand", "reason": "wins"}
+
+
+@pytest.mark.parametrize("given", ["by the context", "on the object"])
+async def test_meta_that_nothing_stores_is_refused_and_nothing_is_written(
+    own: Own, database: Databases, given: str
+) -> None:
+    Article, Base, manager = declared(own, plugins=())
+    sessions = await database(Base, manager)
+    meta = {"reason": "lost"}
+    async with sessions() as session:
+        with ac.versioning_context(meta=meta if given == "by the context" else {}):
+            if given == "on the object":
+                transaction: Any = await ac.current_transaction(session, model=Article)
+                transaction.meta = meta
+            session.add(Article(id=1, name="a"))
+            with pytest.raises(ac.ImproperlyConfigured, match=r"reason.*TransactionMetaPlugin"):
+                await session.flush()
+        await session.rollback()
+        assert (await session.scalars(select(Article))).all() == []
+
+
 class StampPlugin(Plugin):
     """Notes with each transaction which program it was, with a key and a default of the database's own."""
 

@@ -68,6 +68,7 @@ def declare(Base):
     return Article
 
 
+@pytest.mark.sessions_record("triggers do not do what a plugin of one's own writes beside versions")
 async def test_every_hook_does_what_it_says(own, database):
     plugin = SearchPlugin()
     Base, manager = own(plugins=[plugin, NullDeletePlugin()])
@@ -105,6 +106,7 @@ async def test_every_hook_does_what_it_says(own, database):
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.sessions_record("triggers do not do what a plugin of one's own writes beside versions")
 async def test_it_is_told_of_a_later_id_and_its_rows_have_moved(own, database):
     plugin = SearchPlugin()
     Base, manager = own(plugins=[plugin])
@@ -138,6 +140,7 @@ class AskedPlugin(Plugin):
         return {"remote_addr": f"asked {self.asked}", "meta": {"asked": str(self.asked)}}
 
 
+@pytest.mark.sessions_record("triggers are told again whenever who and why may have changed")
 async def test_who_and_why_is_asked_once_for_each_transaction(own, database):
     plugin = AskedPlugin()
     Base, manager = own(plugins=[plugin, TransactionMetaPlugin()])
@@ -185,6 +188,7 @@ async def test_a_plugin_that_fails_fails_the_flush_by_name(own, database, hook):
         assert (await session.get(Article, 1) is None) is (hook != "deleted_value")
 
 
+@pytest.mark.sessions_record("triggers do not do what a plugin of one's own writes beside versions")
 async def test_a_statement_that_the_database_refuses_names_its_plugin(own, database):
     class Twice(Plugin):
         def transaction_built(self, build):

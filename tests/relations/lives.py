@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
+from tests.kit import mode
 from tests.kit.invariants import assert_invariants
 from tests.kit.places import Places
 from tests.relations.pair import State, state
@@ -163,6 +164,7 @@ async def _link(session: AsyncSession, table: Any, step: Step, reader: int, book
 
 async def _empty(engine: AsyncEngine, m: SimpleNamespace) -> None:
     async with engine.begin() as connection:
+        await mode.let_triggers_sleep(connection)
         await connection.execute(update(m.Reader.__table__).values(favourite_id=None, mentor_id=None))
         await connection.execute(update(m.Book.__table__).values(author_id=None, holder_id=None))
         for table in sorted(m.Base.metadata.tables.values(), key=lambda table: table.name in ("reader", "book")):

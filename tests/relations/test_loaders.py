@@ -216,3 +216,14 @@ async def test_a_collection_is_a_list_a_set_or_a_dict_as_it_is_on_the_model(sess
         assert isinstance(await first.awaitable_attrs.review_set, set)
         assert await first.awaitable_attrs.review_dict == {review.name: review for review in plain}
         assert await first.awaitable_attrs.lazy_dynamic == await first.awaitable_attrs.lazy_write_only == plain
+
+
+async def test_a_stream_loads_relations_of_versions_and_of_models_as_ever(sessions, models, told):
+    async with sessions() as session:
+        for entity in (models.Book, version_class(models.Book)):
+            loaded = select(entity).options(lazyload("*"), selectinload(entity.tags))
+            streamed = await session.stream_scalars(loaded, execution_options={"yield_per": 2})
+            found = {inspect(each).identity: seen(inspect(each).dict["tags"]) async for each in streamed}
+            expected = (await session.scalars(loaded)).all()
+            assert found == {inspect(each).identity: seen(inspect(each).dict["tags"]) for each in expected}
+            assert any(found.values())

@@ -75,6 +75,7 @@ class Life(RuleBasedStateMachine):
 
     async def _begin(self) -> None:
         async with self.engine.begin() as connection:
+            await mode.let_triggers_sleep(connection)
             for table in Base.metadata.sorted_tables:
                 await connection.execute(delete(table))
 

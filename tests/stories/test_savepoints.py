@@ -291,6 +291,7 @@ async def test_every_way_to_join_an_outer_transaction(sessions: Sessions, engine
     assert await names(sessions, 1) == wanted
 
 
+@pytest.mark.sessions_record("to triggers what two sessions do in one transaction is one change")
 async def test_two_sessions_on_one_connection(outer: AsyncConnection) -> None:
     def joined() -> AsyncSession:
         return AsyncSession(outer, join_transaction_mode="create_savepoint")
