@@ -5,6 +5,7 @@ from __future__ import annotations
 from async_continuum.native import beside, joined
 from async_continuum.native import recording as part
 from async_continuum.native.chained import words_of_chain
+from async_continuum.native.guarding import refuse_another
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
 from async_continuum.native.text import EQ, NE, Words, dollar_quoted, literal, quoted
 
@@ -25,8 +26,9 @@ def trigger_function(plan: TriggerPlan, role: str) -> str:
         body = joined.recording(plan, role)
     else:
         body = {"insert": _insert, "update": _update, "delete": _delete, "truncate": _truncate}[role](w)
-    off = "RETURN NULL;"
+    off, another = "RETURN NULL;", ""
     if plan.append_only:
+        another = refuse_another(plan)
         off = f"""RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
             MESSAGE = {literal(f"async_continuum: the history of {plan.fullname} cannot be switched off.")};"""
     return f"""{_CONFLICT}
@@ -42,7 +44,7 @@ BEGIN
         {off}
     END IF;
     IF pg_catalog.split_part(ac_setting, ':', 2) {EQ} {_XID} THEN
-        ac_tx := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;
+        ac_tx := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;{another}
     END IF;
 {body}
     IF ac_taken THEN{beside.forget_class(w)}

@@ -33,11 +33,28 @@ BEGIN
 END"""
 
 
+def refuse_another(plan: TriggerPlan) -> str:
+    """Write the check that the transaction which a setting names is the running one; any role may set settings."""
+    return f"""
+        IF NOT {_is_mine("ac_tx")} THEN
+            RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = pg_catalog.concat(
+                {literal(f"async_continuum: the history of {plan.fullname} is append-only, and transaction ")}, ac_tx,
+                ' is not the running one.'
+            );
+        END IF;"""
+
+
 def _is_mine(signed: str) -> str:
-    # A row that is seen, and whose transaction still runs, is of this transaction, or of a savepoint in it. A row has
-    # only the lower 32 bits of that id; savepoints have ids somewhat later than their transaction's.
-    latest = f"({_CURRENT} OPERATOR(pg_catalog.+) 100000)"
-    age = f"pg_catalog.mod({latest} OPERATOR(pg_catalog.-) t.xmin::pg_catalog.text::pg_catalog.int8, 4294967296)"
-    whole = f"({latest} OPERATOR(pg_catalog.-) {age})::pg_catalog.text::pg_catalog.xid8"
-    running = f"pg_catalog.pg_xact_status({whole}) {EQ} 'in progress'"
+    # A row that is seen, and whose transaction still runs, is of this transaction, or of a savepoint in it, which has a
+    # later id, however much later. A row has only the lower 32 bits of it; one that is billions of transactions old
+    # may look as if it were of the future, and PostgreSQL raises for an id that it has not given yet.
+    whole = "4294967296"
+    behind = f"pg_catalog.mod(t.xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.-) {_CURRENT}, {whole})"
+    ahead = f"pg_catalog.mod({behind} OPERATOR(pg_catalog.+) {whole}, {whole})"
+    newest = "pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8"
+    given = f"({newest} OPERATOR(pg_catalog.-) {_CURRENT} OPERATOR(pg_catalog.+) 1000000)"
+    later = f"({_CURRENT} OPERATOR(pg_catalog.+) {ahead})::pg_catalog.text::pg_catalog.xid8"
+    running = f"""CASE WHEN {ahead} {EQ} 0 THEN true
+            WHEN {ahead} OPERATOR(pg_catalog.<) {given} THEN pg_catalog.pg_xact_status({later}) {EQ} 'in progress'
+            ELSE false END"""
     return f"EXISTS (SELECT FROM @@transactions@@ t WHERE t.id {EQ} {signed} AND {running})"

@@ -1,8 +1,10 @@
 """History is written whoever writes: drivers, COPY, TRUNCATE, psql; each database transaction signs it once."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from asyncpg.exceptions import InsufficientPrivilegeError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -286,13 +288,71 @@ async def test_a_write_whose_history_cannot_be_written_fails(sessions: Sessions)
     assert await told(sessions, Item, 1, "name") == [(INS, "a")]
 
 
+@pytest.mark.parametrize("named", [0, 1, 1_000_000], ids=["an earlier one", "one without a row", "one far ahead"])
+async def test_a_history_that_only_grows_takes_no_versions_in_the_name_of_another_transaction(
+    sessions: Sessions, engine: AsyncEngine, named: int
+) -> None:
+    forger = await raw(engine)
+    await forger.execute("INSERT INTO ledger VALUES (1, 10)")
+    earlier = await forger.fetchval("SELECT transaction_id FROM ledger_version")
+    for write in ("INSERT INTO ledger VALUES (2, 20)", "UPDATE ledger SET amount = 99", "DELETE FROM ledger"):
+        with pytest.raises(InsufficientPrivilegeError, match=f"append-only, and transaction {earlier + named} is not"):
+            async with forger.transaction():
+                assert await forger.fetchval(FORGED, earlier + named)
+                await forger.execute(write)
+    async with forger.transaction():
+        await forger.execute("UPDATE ledger SET amount = 11")
+        async with forger.transaction():
+            await forger.execute("INSERT INTO ledger VALUES (2, 20)")
+        with suppress(ZeroDivisionError):
+            async with forger.transaction():
+                await forger.execute("INSERT INTO ledger VALUES (3, 30)")
+                raise ZeroDivisionError
+        await forger.execute("UPDATE ledger SET amount = amount + 1")
+    await forger.close()
+    assert await told(sessions, Ledger, 1, "amount") == [(INS, 10), (UPD, 12)]
+    assert await told(sessions, Ledger, 2, "amount") == [(INS, 21)]
+
+
+async def test_a_history_that_only_grows_knows_a_transaction_that_has_run_for_long(
+    sessions: Sessions, engine: AsyncEngine
+) -> None:
+    slow, busy = await raw(engine), await raw(engine)
+    async with slow.transaction():
+        await slow.fetchval("SELECT pg_current_xact_id()")
+        # Each of its turns takes the id of a transaction.
+        await busy.execute(
+            """
+            CREATE TEMP TABLE turn (number int);
+            DO $$
+            BEGIN
+                FOR number IN 1..120000 LOOP
+                    BEGIN
+                        INSERT INTO turn VALUES (number);
+                    EXCEPTION WHEN division_by_zero THEN
+                        RAISE;
+                    END;
+                END LOOP;
+            END $$
+            """
+        )
+        async with slow.transaction():
+            await slow.execute("INSERT INTO ledger VALUES (1, 10)")
+        await slow.execute("UPDATE ledger SET amount = 11")
+    await slow.close()
+    await busy.close()
+    assert await told(sessions, Ledger, 1, "amount") == [(INS, 11)]
+
+
+NAME = "concat('async_continuum.transaction_', substr(md5('public.transaction'), 1, 8))"
+FORGED = f"SELECT set_config({NAME}, concat($1::bigint, ':', pg_current_xact_id(), ':'), true)"
+
+
 @pytest.mark.parametrize("write", ["UPDATE ledger SET amount = 99", "DELETE FROM ledger"])
 async def test_a_history_that_only_grows_is_not_rewritten_in_the_name_of_an_earlier_transaction(
     sessions: Sessions, engine: AsyncEngine, write: str
 ) -> None:
     forger = await raw(engine)
-    name = "concat('async_continuum.transaction_', substr(md5('public.transaction'), 1, 8))"
-    forged = f"SELECT set_config({name}, concat($1::bigint, ':', pg_current_xact_id(), ':'), true)"
     await forger.execute("INSERT INTO ledger VALUES (1, 10)")
     earlier = await forger.fetchval("SELECT transaction_id FROM ledger_version")
     for younger in (False, True):
@@ -300,7 +360,7 @@ async def test_a_history_that_only_grows_is_not_rewritten_in_the_name_of_an_earl
             await forger.execute("UPDATE ledger SET amount = 11")
         with pytest.raises(Exception, match="the history of ledger is append-only"):
             async with forger.transaction():
-                assert await forger.fetchval(forged, earlier)
+                assert await forger.fetchval(FORGED, earlier)
                 await forger.execute(write)
     await forger.close()
     assert await told(sessions, Ledger, 1, "amount") == [(INS, 10), (UPD, 11)]
