@@ -176,6 +176,9 @@ def keys_named(
     history: TableHistory, statement: Update | Delete, parameters: Parameters, *, only: bool
 ) -> list[Key] | None:
     """Give the keys by which a statement names its rows one by one; ``only``: by these and no further condition."""
+    if not isinstance(statement.table, Table):
+        # Under another name; the table itself is another part of the statement then, and speaks of other rows.
+        return None
     named: dict[str, BindParameter[Any]] = {}
     conditions = list(_conditions(statement.whereclause))
     for each in conditions:

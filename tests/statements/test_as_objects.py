@@ -5,12 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, case, delete, exists, func, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ResourceClosedError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from async_continuum import versioning_disabled
-from tests.statements.shop import Device, Note, Part, Product, Shelf, differences, everything, fill, newest, tagged
+from tests.statements.compared import difference_of
+from tests.statements.shop import Device, Note, Part, Product, Shelf, everything, fill, newest, tagged
 
 product = Product.__table__
 shelf = Shelf.__table__
@@ -161,17 +159,6 @@ STATEMENTS: dict[str, Any] = {
 UNSUPPORTED = {("sqlite", "core delete of an alias")}
 
 
-async def _outcome(session: AsyncSession, statement: Any, parameters: Any, how: str) -> Any:
-    execute: Any = session.execute if how == "session" else (await session.connection()).execute
-    result = await execute(statement, *([] if parameters is None else [parameters]))
-    told = getattr(result, "rowcount", None), getattr(result, "returns_rows", None)
-    try:
-        rows = [tuple(getattr(value, "name", value) for value in row) for row in result.all()]
-    except ResourceClosedError as error:
-        return told, str(error)
-    return told, rows, list(result.keys())
-
-
 @pytest.mark.parametrize("how", ["session", "connection"])
 async def test_a_statement_leaves_what_objects_would_leave(session, backend, how):
     await fill(session)
@@ -182,16 +169,6 @@ async def test_a_statement_leaves_what_objects_would_leave(session, backend, how
         statement, parameters = given if isinstance(given, tuple) else (given, None)
         if (backend, name) in UNSUPPORTED or (how == "connection" and statement._propagate_attrs):
             continue
-        try:
-            with versioning_disabled():
-                plain = await _outcome(session, statement, parameters, how)
-                await session.rollback()
-            outcome = await _outcome(session, statement, parameters, how)
-            if outcome != plain:
-                wrong[name] = f"{outcome} instead of {plain}"
-            elif problems := await differences(session, before, after):
-                wrong[name] = problems
-        except Exception as error:
-            wrong[name] = repr(error)
-        await session.rollback()
+        if problem := await difference_of(session, before, after, statement, parameters, how=how):
+            wrong[name] = problem
     assert wrong == {}
