@@ -194,7 +194,7 @@ class TableMarks:
         for verb in ("INSERT", "UPDATE"):
             connection.exec_driver_sql(
                 f"CREATE TEMP TRIGGER IF NOT EXISTS {self._trigger(connection, watched, verb)} AFTER {verb} "
-                f"ON {quote.format_table(watched)} BEGIN "
+                f"ON {_place(connection, watched)} BEGIN "
                 f"INSERT INTO {self.table.name} ({names}) VALUES ({new}); END"
             )
 
@@ -210,6 +210,14 @@ class TableMarks:
     def _trigger(self, connection: Connection, watched: Table, verb: str) -> str:
         quote = connection.dialect.identifier_preparer.quote_identifier
         return quote(f"async_continuum_{verb.lower()}_{watched.fullname}")
+
+
+def _place(connection: Connection, table: Table) -> str:
+    """Say where a connection has a table: what the driver is sent directly, no ``schema_translate_map`` changes."""
+    quote, translated = connection.dialect.identifier_preparer, connection.get_execution_options()
+    schemas: Mapping[str | None, str | None] = translated.get("schema_translate_map") or {}
+    schema, name = schemas.get(table.schema, table.schema), quote.quote(table.name)
+    return name if schema is None else f"{quote.quote_schema(schema)}.{name}"
 
 
 Marks = SettingMarks | TableMarks
