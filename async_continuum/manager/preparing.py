@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Insert, Update
@@ -10,6 +11,7 @@ from async_continuum.build import TableHistory
 from async_continuum.dialects import SettingMarks, TableMarks, marks_for
 from async_continuum.manager.pending import Kept, Pending, unrecorded
 from async_continuum.manager.recorder import Recorder
+from async_continuum.manager.returned import inserted_column
 from async_continuum.manager.statements import (
     Parameters,
     changes_within,
@@ -18,6 +20,7 @@ from async_continuum.manager.statements import (
     keys_of_values,
     moves_keys,
     rows_matched,
+    updates_too,
     will_tell_keys,
 )
 from async_continuum.record import Key, changes_of_table
@@ -36,6 +39,7 @@ def prepare(
 ) -> Pending:
     """See to it that what a statement is about to do can be recorded; rows that go are versioned now."""
     pending = Pending(owner, connection, kept, history, statement, parameters, recorder, flushing)
+    pending.mixed = isinstance(statement, Insert) and updates_too(statement)
     match statement:
         case Insert():
             _prepare_insert(pending)
@@ -95,7 +99,13 @@ def _prepare_insert(pending: Pending) -> None:
     # Private: whether a statement returns anything stands nowhere else.
     if not statement._returning and dialect.insert_returning and not statement._return_defaults:
         columns = [pending.history.table.c[name] for name in pending.history.key]
-        pending.statement = statement.return_defaults(*columns)
+        pending.mixed = pending.mixed and dialect.name == "postgresql"
+        asked = [*columns, inserted_column(pending.history, pending.connection)] if pending.mixed else columns
+        # Defaults are what no value is given for; the rest of the key is asked for as well. From a query come none.
+        from_query = statement.select is not None
+        pending.statement = (
+            statement.returning(*asked) if from_query else statement.return_defaults(*columns, supplemental_cols=asked)
+        )
         pending.returned = True
     elif not statement._return_defaults:
         pending.lost = True
@@ -114,7 +124,7 @@ def _watch(pending: Pending) -> bool:
     """Have the database mark the rows that the statement touches, exactly, whatever its condition."""
     connection = pending.connection
     many = len(pending.parameters) > 1
-    marks = marks_for(pending.history.key_types, connection.dialect)
+    marks = marks_for(pending.history.key_types, connection.dialect, paired=pending.mixed)
     if _may_be_compound(connection) and changes_within(pending.statement):
         # PostgreSQL takes statements that change something in the outermost WITH alone.
         return False
@@ -128,15 +138,21 @@ def _watch(pending: Pending) -> bool:
     else:
         return False
     pending.marks, pending.keys = marks, marks.keys()
+    if pending.mixed:
+        pending.keys = replace(pending.keys, inserted="some")
     return True
 
 
 def _can_return(pending: Pending, *, many: bool) -> bool:
     if pending.statement._returning or pending.statement._return_defaults:
         return True
-    # Rows of no column at all, by which the row count is told, are no result to asyncpg alone; and many single rows
-    # are inserted faster by one statement that returns their keys.
-    return pending.connection.dialect.driver == "asyncpg" and not (many and isinstance(pending.statement, Insert))
+    # Many single rows are inserted faster by one statement that returns their keys.
+    if many and isinstance(pending.statement, Insert):
+        return False
+    # Rows of no column at all, by which the row count is told, are no result to asyncpg alone; of many executions
+    # psycopg keeps no result either.
+    driver = pending.connection.dialect.driver
+    return driver == "asyncpg" or (many and driver == "psycopg")
 
 
 def _claim(pending: Pending, *, moving: bool) -> None:
@@ -158,7 +174,7 @@ def _mark(pending: Pending, *, moving: bool) -> None:
     parameters = pending.parameters
     given = list(parameters[0]) if parameters else []
     found = rows_matched(history, statement, moving=moving, given=given)
-    marks = marks_for(history.key_types, connection.dialect, moving=moving)
+    marks = marks_for(history.key_types, connection.dialect, paired=moving)
     if marks is None:
         _read(pending, found, moving=moving)
         return
@@ -170,7 +186,8 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         pending.gone = before
     if not isinstance(statement, Delete):
         pending.keys = after
-    if moving and len(parameters) > 1:
+    if len(parameters) > 1 and not isinstance(statement, Delete):
+        # What each does to its rows, it must not do to those of the others.
         return
     if is_alone(history, statement):
         # The condition may not say the same twice: random(), or SKIP LOCKED, or what the first of two steps changed.

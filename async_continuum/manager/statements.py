@@ -20,7 +20,6 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.engine.cursor import _NO_CURSOR_DML, _NO_RESULT_METADATA
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BooleanClauseList
@@ -70,6 +69,12 @@ def is_upsert(statement: Insert) -> bool:
     """Say whether an INSERT may touch rows that are there already."""
     # Private: the clause stands behind VALUES by dialects' own methods, such as ``on_conflict_do_update``.
     return statement._post_values_clause is not None or bool(statement._prefixes)
+
+
+def updates_too(statement: Insert) -> bool:
+    """Say whether an INSERT updates the rows that it finds in its way."""
+    # Private, as above; what MySQL calls it has no other name.
+    return getattr(statement._post_values_clause, "__visit_name__", None) == "on_conflict_do_update"
 
 
 def will_tell_keys(history: TableHistory, statement: Insert, parameters: Parameters) -> bool:
@@ -140,22 +145,6 @@ def keys_of_values(history: TableHistory, statement: Insert, given: Mapping[str,
         for row in rows
     ]
     return _keys_of(history, plain)
-
-
-def keys_returned(history: TableHistory, result: CursorResult[Any]) -> list[Key] | None:
-    """Read the keys of inserted rows out of what `Insert.return_defaults` has fetched; None where it has not."""
-    rows = result.returned_defaults_rows
-    columns = [history.table.c[name] for name in history.key]
-    if rows is None or any(column not in row._mapping for row in rows[:1] for column in columns):
-        return None
-    return [tuple(row._mapping[column] for column in columns) for row in rows]
-
-
-def hide_returned(result: CursorResult[Any], rowcount: int) -> None:
-    """Let a result look as it would if its statement had not been asked for keys as well."""
-    # Private: SQLAlchemy has no way to fetch the keys of many inserted rows without a result that tells of it.
-    result._metadata, result.cursor_strategy = _NO_RESULT_METADATA, _NO_CURSOR_DML
-    result.context._rowcount = rowcount
 
 
 def _by_column(history: TableHistory, told: Any) -> dict[str, Any]:

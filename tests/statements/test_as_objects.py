@@ -149,6 +149,39 @@ STATEMENTS: dict[str, Any] = {
         .values([{"hall": "a", "number": 1, "content": "new"}, {"hall": "q", "number": 1, "content": "new"}])
         .on_conflict_do_update(index_elements=["number", "hall"], set_={"content": "upserted"})
     ),
+    "upsert many by key": lambda backend: (
+        upsert(backend, Shelf).on_conflict_do_update(index_elements=["number", "hall"], set_={"content": "upserted"}),
+        [{"hall": "a", "number": 1}, {"hall": "q", "number": 1}],
+    ),
+    "upsert one with a key that is not that of the row it meets": lambda backend: (
+        upsert(backend, Product).on_conflict_do_update(index_elements=["name"], set_={"price": 99}),
+        {"id": 90, "name": "p1"},
+    ),
+    "upsert many with keys that are not those of the rows they meet": lambda backend: (
+        upsert(backend, Product).on_conflict_do_update(index_elements=["name"], set_={"price": 99}),
+        [{"id": 90, "name": "p1"}, {"id": 91, "name": "p9"}],
+    ),
+    "core upsert many with keys": lambda backend: (
+        upsert(backend, product).on_conflict_do_update(index_elements=["id"], set_={"price": 99}),
+        [{"id": 2, "name": "p2"}, {"id": 91, "name": "p9"}],
+    ),
+    "upsert many with keys made in Python": lambda backend: (
+        upsert(backend, Device).on_conflict_do_update(index_elements=["id"], set_={"label": "upserted"}),
+        [{"label": "one"}, {"label": "two"}],
+    ),
+    "upsert from a query": lambda backend: (
+        upsert(backend, Product)
+        .from_select(["name"], select(Note.body).where(Note.body != ""))
+        .on_conflict_do_update(index_elements=["name"], set_={"price": 99})
+    ),
+    "insert many where they are not there": lambda backend: (
+        upsert(backend, tagged).on_conflict_do_nothing(),
+        [{"product_id": 1, "tag_id": 1}, {"product_id": 3, "tag_id": 1}],
+    ),
+    "insert many with keys where they are not there": lambda backend: (
+        upsert(backend, Shelf).on_conflict_do_nothing(),
+        [{"hall": "a", "number": 1}, {"hall": "q", "number": 1}],
+    ),
     # what keeps no history
     "insert elsewhere": insert(Note).from_select(["body"], select(Product.name)),
     "delete elsewhere": delete(Note).where(Note.body.in_(select(Product.name))),
