@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Delete, Insert, Update
 
 from async_continuum.build import TableHistory
-from async_continuum.dialects import SettingMarks, TableMarks, marks_for
+from async_continuum.dialects import MarkedKeys, Marks, SettingMarks, TableMarks, marks_for
 from async_continuum.manager.pending import Kept, Pending, unrecorded
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.returned import inserted_column
@@ -19,6 +19,7 @@ from async_continuum.manager.statements import (
     keys_named,
     keys_of_values,
     moves_keys,
+    moves_what_it_meets,
     rows_matched,
     updates_too,
     will_tell_keys,
@@ -94,6 +95,10 @@ def _may_be_compound(connection: Connection) -> bool:
 
 def _prepare_insert(pending: Pending) -> None:
     statement, dialect = pending.statement, pending.connection.dialect
+    if pending.mixed and moves_what_it_meets(pending.history, statement):
+        pending.lost = True
+        unrecorded(pending.kept, statement)
+        return
     if will_tell_keys(pending.history, statement, pending.parameters) or _watch(pending):
         return
     # Private: whether a statement returns anything stands nowhere else.
@@ -188,6 +193,8 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         pending.keys = after
     if len(parameters) > 1 and not isinstance(statement, Delete):
         # What each does to its rows, it must not do to those of the others.
+        if moving:
+            _follow(pending, marks, before)
         return
     if is_alone(history, statement):
         # The condition may not say the same twice: random(), or SKIP LOCKED, or what the first of two steps changed.
@@ -195,6 +202,20 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         statement._where_criteria = ()
     way = before.way
     pending.statement = statement.where(way.among([statement.table.c[name] for name in history.key], "keys"))
+
+
+def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:
+    """Have the keys marked that several executions lead to: what one has moved, the next may move on."""
+    history = pending.history
+    if isinstance(marks, TableMarks):
+        marks.watch(pending.connection, history.table, [history.table.c[name].name for name in history.key])
+        pending.watched = True
+    elif _can_return(pending, many=True):
+        pending.returning = True
+    else:
+        return
+    # Among those that were there before, which are looked at again in any case.
+    pending.keys = keys
 
 
 def _read(pending: Pending, found: Any, *, moving: bool) -> None:

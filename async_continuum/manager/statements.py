@@ -71,10 +71,33 @@ def is_upsert(statement: Insert) -> bool:
     return statement._post_values_clause is not None or bool(statement._prefixes)
 
 
+def _updates(statement: Insert) -> list[Any]:
+    # Private, as above; SQLite takes several of them.
+    clause: Any = statement._post_values_clause
+    within = () if clause is None else visitors.iterate(clause)
+    return [each for each in within if getattr(each, "__visit_name__", None) == "on_conflict_do_update"]
+
+
 def updates_too(statement: Insert) -> bool:
     """Say whether an INSERT updates the rows that it finds in its way."""
-    # Private, as above; what MySQL calls it has no other name.
-    return getattr(statement._post_values_clause, "__visit_name__", None) == "on_conflict_do_update"
+    return bool(_updates(statement))
+
+
+def moves_what_it_meets(history: TableHistory, statement: Insert) -> bool:
+    """Say whether an INSERT may give another key to a row that it finds in its way."""
+    primary = history.table.primary_key
+    for clause in _updates(statement):
+        target = {getattr(each, "key", each) for each in clause.inferred_target_elements or ()}
+        constraint = getattr(clause, "constraint_target", None)
+        if constraint is not None and constraint in (primary.name, f"{history.table.name}_pkey"):
+            target |= {column.key for column in primary}
+        # A list of pairs before SQLAlchemy 2.1.
+        for key, value in _by_key(dict(clause.update_values_to_set)).items():
+            # What the row is found by it has already, and its own value changes nothing.
+            known = isinstance(value, Column) and (value.table is history.table or key in target)
+            if key in history.key and not (known and value.key == key):
+                return True
+    return False
 
 
 def will_tell_keys(history: TableHistory, statement: Insert, parameters: Parameters) -> bool:

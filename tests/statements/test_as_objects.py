@@ -78,6 +78,14 @@ STATEMENTS: dict[str, Any] = {
     "move a key": update(Product).where(Product.name == "p1").values(id=71),
     "assign the same key": update(Product).where(Product.id == 2).values(id=2),
     "move referenced keys": update(Product).where(Product.id < 3).values(id=Product.id + 50, price=3),
+    "move keys many times": (
+        update(product).where(product.c.id == bindparam("old")).values(id=bindparam("new")),
+        [{"old": 2, "new": 72}, {"old": 5, "new": 2}, {"old": 77, "new": 78}],
+    ),
+    "move a key that was moved before": (
+        update(product).where(product.c.id == bindparam("old")).values(id=bindparam("new")),
+        [{"old": 1, "new": 71}, {"old": 71, "new": 81}, {"old": 4, "new": 71}],
+    ),
     # delete
     "delete all": delete(Product),
     "delete some": delete(Product).where(Product.price > 3),

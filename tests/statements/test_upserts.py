@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import String, delete, insert, literal, select, text
+from sqlalchemy import Insert, String, delete, insert, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -190,6 +191,44 @@ async def test_they_are_told_apart_without_a_statement_more(session, backend, st
         counted[known] = len(statements) - before
         await session.commit()
     assert counted[False] == counted[True] == {"sqlite": 11, "postgresql": 2}[backend]
+
+
+@pytest.mark.unaccounted
+async def test_an_upsert_that_gives_rows_another_key_is_told(session, backend):
+    await fill(session)
+    statement = _insert(backend, Product).values(id=90, name="p1", price=50)
+    moving = statement.on_conflict_do_update(index_elements=["name"], set_={"id": statement.excluded.id})
+    with pytest.warns(SAWarning, match="cannot be recorded"):
+        await session.execute(moving)
+    await session.rollback()
+    after = await newest(session)
+    # The same key is no other.
+    own = _insert(backend, Product).values(id=1, name="p1", price=50)
+    await session.execute(
+        own.on_conflict_do_update(index_elements=["id"], set_={"id": own.excluded.id, "price": own.excluded.price})
+    )
+    await session.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"id": product.c.id, "price": 60})
+    )
+    await session.commit()
+    assert await _operations(session, after) == {"p1": "UPDATE"}
+    assert await verify(session, Tag) == []
+    await session.rollback()
+
+
+async def test_each_conflict_may_have_its_own_answer(session, backend):
+    if backend != "sqlite" or not hasattr(Insert, "ext"):
+        pytest.skip("SQLite takes several since SQLAlchemy 2.1, and PostgreSQL one")
+    await fill(session)
+    await _forget(session, 1, 2)
+    after = await newest(session)
+    statement = _insert(backend, Product).values(
+        [{"id": 2, "name": "other"}, {"id": 80, "name": "p1"}, {"id": 81, "name": "p8"}]
+    )
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"price": 50})
+    await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"price": 60}))
+    await session.commit()
+    assert await _operations(session, after) == {"p1": "UPDATE", "p2": "UPDATE", "p8": "INSERT"}
 
 
 @pytest.mark.parametrize("many", [True, False], ids=["many", "rows"])
