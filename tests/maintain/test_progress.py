@@ -110,7 +110,7 @@ async def test_a_bar_ends_full_however_large_the_batches_are(old, bars, batch, c
 async def test_a_bar_is_put_away_when_a_backfill_fails(old, bars, monkeypatch):
     at_a_terminal(monkeypatch)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
 
     monkeypatch.setattr("async_continuum.manager.upkeep.begin", fail)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, String, bindparam, delete, func, select, update
+from sqlalchemy import ForeignKey, String, __version__, bindparam, delete, func, select, update
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from async_continuum import Versioned
@@ -122,6 +122,9 @@ IDLE = {
     "nothing",
     "update nothing",
 }
+# The ORM of SQLAlchemy 2.0 returns no columns of other tables, and none of a target that has another name.
+SINCE_2_1 = {"what it returns", "update returning", "delete returning"}
+UNSUPPORTED = SINCE_2_1 if __version__.startswith("2.0.") else set()
 
 
 async def _wrong(session: Any, statements: dict[str, Any], *, how: str) -> dict[str, Any]:
@@ -130,7 +133,7 @@ async def _wrong(session: Any, statements: dict[str, Any], *, how: str) -> dict[
     wrong = {}
     for name, given in statements.items():
         statement, parameters = given if isinstance(given, tuple) else (given, None)
-        if how == "connection" and statement._propagate_attrs:
+        if (how == "connection" and statement._propagate_attrs) or name in UNSUPPORTED:
             continue
         idle = name in IDLE
         if problem := await difference_of(session, before, after, statement, parameters, how=how, idle=idle):
