@@ -4,7 +4,7 @@ from async_continuum.dialects.beginning import begin_now, begins_by_itself, has_
 from async_continuum.dialects.clock import clock, shortly_after, shortly_before
 from async_continuum.dialects.compare import differs
 from async_continuum.dialects.keys import AnyKeys, Fresh, Key, Keys, MarkedKeys, fresh_part, keys_for
-from async_continuum.dialects.marks import Marks, SettingMarks, TableMarks, marks_for
+from async_continuum.dialects.marks import Marks, SettingMarks, TableMarks, marks_for, name_on
 
 __all__ = [
     "AnyKeys",
@@ -23,6 +23,7 @@ __all__ = [
     "has_begun",
     "keys_for",
     "marks_for",
+    "name_on",
     "shortly_after",
     "shortly_before",
 ]

@@ -47,17 +47,19 @@ class MarkedKeys:
     """Keys that stay where they are, in the database: a statement has marked them there. Lives for one statement."""
 
     way: Keys
+    inserted: Part = "all"
+    """How many of them are of rows that were inserted, where any are: those that are ``way.among`` "fresh"."""
 
 
 AnyKeys = Sequence[Key] | MarkedKeys
 Fresh = frozenset[Key] | MarkedKeys
-"""Those of some keys whose rows were inserted: all of marked ones, or none."""
+"""Those of some keys whose rows were inserted: of marked ones, as many as these say."""
 
 
 def fresh_part(keys: AnyKeys, fresh: Fresh) -> tuple[Part, Sequence[Key]]:
     """Say how many of ``keys`` are among ``fresh``, and give them where they are in Python."""
     if isinstance(keys, MarkedKeys) or isinstance(fresh, MarkedKeys):
-        return ("all" if isinstance(fresh, MarkedKeys) else "none"), ()
+        return (fresh.inserted if isinstance(fresh, MarkedKeys) else "none"), ()
     new = [key for key in keys if key in fresh] if fresh else []
     return ("none" if not new else "all" if len(new) == len(keys) else "some"), new
 

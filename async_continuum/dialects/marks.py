@@ -37,16 +37,17 @@ from async_continuum.dialects.keys import Columns, Keys, MarkedKeys
 Parameters = Sequence[Mapping[str, Any]]
 
 
-def marks_for(types: Sequence[TypeEngine[Any]], dialect: Dialect, *, moving: bool = False) -> Marks | None:
+def marks_for(types: Sequence[TypeEngine[Any]], dialect: Dialect, *, paired: bool = False) -> Marks | None:
     """Choose where ``dialect`` keeps marked keys of these types; None where they must be read.
 
-    ``moving``: each key beside the one that the statement makes of it.
+    ``paired``: each key beside the one that the statement makes of it, or beside itself where the row is inserted by a
+    statement that updates others.
     """
     match dialect.name:
         case "postgresql" if not any(isinstance(type_.dialect_impl(dialect), ARRAY) for type_ in types):
-            return SettingMarks(tuple(types), moving)
+            return SettingMarks(tuple(types), paired)
         case "sqlite":
-            return TableMarks(len(types), moving)
+            return TableMarks(len(types), paired)
     return None
 
 
@@ -55,14 +56,15 @@ class SettingMarks:
     """Keys marked in settings of PostgreSQL's transaction. Lives for one statement."""
 
     types: tuple[TypeEngine[Any], ...]
-    moving: bool
+    paired: bool
 
     def keys(self, *, after: bool = False) -> MarkedKeys:
         """Give the marked keys; ``after``: those that a statement makes of them."""
         offset = len(self.types) if after else 0
 
-        def among(columns: Columns, _: str) -> ColumnElement[bool]:
-            arrays = [self._array(offset, i) for i in range(len(self.types))]
+        def among(columns: Columns, name: str) -> ColumnElement[bool]:
+            start = len(self.types) if name == "fresh" else offset
+            arrays = [self._array(start, i) for i in range(len(self.types))]
             if len(arrays) == 1:
                 # An array that is read once, and looked up key by key: of what unnest gives PostgreSQL expects a part,
                 # and joins it to all rows; read in the condition itself, it might be read for each of them.
@@ -79,7 +81,7 @@ class SettingMarks:
     def begin(self, connection: Connection, *, many: bool) -> None:
         """Make place for the marks of a statement; of one that is executed many times they add up."""
         if many:
-            width = len(self.types) * (2 if self.moving else 1)
+            width = len(self.types) * (2 if self.paired else 1)
             connection.execute(select(*(_set(i, literal_column("'{}'")) for i in range(width))))
 
     def claim(self, connection: Connection, found: Select[Any], parameters: Parameters) -> int | None:
@@ -95,16 +97,23 @@ class SettingMarks:
         connection.execute(statement, [dict(given) for given in parameters])
         return None
 
-    def returning(self, text: str, keys: Sequence[str], columns: int, *, many: bool) -> str:
+    def returning(self, text: str, keys: Sequence[str], columns: int, *, many: bool, inserted: str = "") -> str:
         """Have what a statement's text would return of its keys marked instead, and the rest returned as before.
 
-        ``keys`` are the key's columns as the text knows them, ``columns`` how many it returns already. As many rows are
-        returned as the statement touches, be it of no column, so that the row count stays the same.
+        ``keys`` are the key's columns as the text knows them, ``columns`` how many it returns already, ``inserted`` the
+        condition on rows whose keys are paired. As many rows are returned as the statement touches, be it of no column,
+        so that the row count stays the same.
         """
+        width = len(keys)
         names = ", ".join(f"c{i}" for i in range(columns))
-        marked = ", ".join(f"k{i}" for i in range(len(keys)))
-        returning = f"{text}{',' if columns else ' RETURNING'} {', '.join(keys)}"
-        settings = ", ".join(_collect(i, many=many) for i in range(len(keys)))
+        marked = ", ".join([f"k{i}" for i in range(width)] + ["inserted"] * bool(inserted))
+        returned = ", ".join([*keys, *[inserted] * bool(inserted)])
+        returning = f"{text}{',' if columns else ' RETURNING'} {returned}"
+        collected = [_collect(i, f"array_agg(k{i})", many=many) for i in range(width)]
+        if inserted:
+            new = " FILTER (WHERE inserted)"
+            collected += [_collect(width + i, f"array_agg(k{i}){new}", many=many) for i in range(width)]
+        settings = ", ".join(collected)
         return (
             f"WITH async_continuum_done ({names}{', ' if columns else ''}{marked}) AS ({returning}), "
             f"async_continuum_marked AS (SELECT {settings} FROM async_continuum_done) "
@@ -137,8 +146,8 @@ def _collected(column: ColumnElement[Any], number: int, *, many: bool) -> Column
     return case((old == none, new), (new == none, old), else_=joined)
 
 
-def _collect(number: int, *, many: bool) -> str:
-    name, new = _name(number), f"coalesce(CAST(array_agg(k{number}) AS text), '{{}}')"
+def _collect(number: int, keys: str, *, many: bool) -> str:
+    name, new = _name(number), f"coalesce(CAST({keys} AS text), '{{}}')"
     if many:
         old = f"current_setting({name})"
         new = (
@@ -153,19 +162,21 @@ class TableMarks:
     """Keys marked in a temporary table of SQLite's connection. Lives for one statement."""
 
     width: int
-    moving: bool
+    paired: bool
 
     @property
     def table(self) -> Table:
-        return _table(self.width * (2 if self.moving else 1))
+        return _table(self.width * (2 if self.paired else 1))
 
     def keys(self, *, after: bool = False) -> MarkedKeys:
         """Give the marked keys; ``after``: those that a statement makes of them."""
         offset = self.width if after else 0
         marks = self.table
 
-        def among(columns: Columns, _: str) -> ColumnElement[bool]:
-            found = select(*(marks.c[f"k{offset + i}"] for i in range(self.width)))
+        def among(columns: Columns, name: str) -> ColumnElement[bool]:
+            start = self.width if name == "fresh" else offset
+            marked = [marks.c[f"k{start + i}"] for i in range(self.width)]
+            found = select(*marked).where(marked[0].is_not(None)) if name == "fresh" else select(*marked)
             return columns[0].in_(found) if self.width == 1 else tuple_(*columns).in_(found)
 
         return MarkedKeys(Keys(f"marked_{marks.name}_{offset}", among, _nothing))
@@ -189,13 +200,14 @@ class TableMarks:
     def watch(self, connection: Connection, watched: Table, keys: Sequence[str]) -> None:
         """Have the keys of rows marked as they are inserted and updated, until `unwatch`."""
         quote = connection.dialect.identifier_preparer
-        names = ", ".join(f"k{i}" for i in range(self.width))
-        new = ", ".join(f"new.{quote.quote(key)}" for key in keys)
         for verb in ("INSERT", "UPDATE"):
+            # What an upsert updates it does not insert, and fires no trigger for.
+            values = [f"new.{quote.quote(key)}" for key in keys] * (2 if self.paired and verb == "INSERT" else 1)
+            names = ", ".join(f"k{i}" for i in range(len(values)))
             connection.exec_driver_sql(
                 f"CREATE TEMP TRIGGER IF NOT EXISTS {self._trigger(connection, watched, verb)} AFTER {verb} "
-                f"ON {quote.format_table(watched)} BEGIN "
-                f"INSERT INTO {self.table.name} ({names}) VALUES ({new}); END"
+                f"ON {name_on(connection, watched)} BEGIN "
+                f"INSERT INTO {self.table.name} ({names}) VALUES ({', '.join(values)}); END"
             )
 
     def unwatch(self, connection: Connection, watched: Table) -> None:
@@ -210,6 +222,14 @@ class TableMarks:
     def _trigger(self, connection: Connection, watched: Table, verb: str) -> str:
         quote = connection.dialect.identifier_preparer.quote_identifier
         return quote(f"async_continuum_{verb.lower()}_{watched.fullname}")
+
+
+def name_on(connection: Connection, table: Table) -> str:
+    """Write where a connection has a table: no ``schema_translate_map`` changes what the driver is sent directly."""
+    quote, translated = connection.dialect.identifier_preparer, connection.get_execution_options()
+    schemas: Mapping[str | None, str | None] = translated.get("schema_translate_map") or {}
+    schema, name = schemas.get(table.schema, table.schema), quote.quote(table.name)
+    return name if schema is None else f"{quote.quote_schema(schema)}.{name}"
 
 
 Marks = SettingMarks | TableMarks

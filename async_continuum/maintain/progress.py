@@ -21,7 +21,8 @@ def telling(progress: Progress | None) -> Iterator[Progress | None]:
     bar = importlib.import_module("tqdm").tqdm(unit=" rows")
 
     def show(name: str, done: int, total: int) -> None:
-        bar.set_description(name)
+        # Not shown before the numbers belong to it.
+        bar.set_description(name, refresh=False)
         bar.total = total
         bar.n = done
         bar.refresh()

@@ -12,14 +12,13 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import SAWarning
 
 from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, blueprint_of, may_have_twins
-from async_continuum.dialects import AnyKeys, MarkedKeys, Marks, SettingMarks, TableMarks
+from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, Marks, SettingMarks, TableMarks
 from async_continuum.errors import UnrecordedStatement
 from async_continuum.manager.recorder import Recorder
+from async_continuum.manager.returned import fresh_returned, hide_returned, keys_returned, rows_returned, was_inserted
 from async_continuum.manager.statements import (
     Parameters,
-    hide_returned,
     keys_inserted,
-    keys_returned,
 )
 from async_continuum.record import TableChanges, changes_of_table
 
@@ -56,6 +55,8 @@ class Pending:
     """Whether the keys were asked back from the database."""
     watched: bool = False
     """Whether the database marks what the statement touches."""
+    mixed: bool = False
+    """Whether it inserts rows and updates others."""
     done: bool = field(default=False, init=False)
 
     def rewritten(self, text: str, context: Any) -> str:
@@ -70,7 +71,9 @@ class Pending:
         name = name if renamed is None else renamed[1]
         # Private: how many columns a compiled statement returns, those that SQLAlchemy adds for itself included.
         columns = len(context.compiled._result_columns)
-        return self.marks.returning(text, [f"{name}.{key}" for key in quoted], columns, many=len(self.parameters) > 1)
+        inserted = was_inserted(self.history, self.connection) if self.mixed else ""
+        keys, many = [f"{name}.{key}" for key in quoted], len(self.parameters) > 1
+        return self.marks.returning(text, keys, columns, many=many, inserted=inserted)
 
     def record(self, result: CursorResult[Any] | None) -> None:
         """Have versioned what the statement did; ``result`` is that of the statement itself, not of one around it."""
@@ -96,11 +99,12 @@ class Pending:
         if self.lost:
             return None
         if isinstance(self.statement, Insert):
-            keys = self._inserted(result)
+            keys, fresh = self._inserted(result)
             if keys is None:
                 unrecorded(self.kept, self.statement)
                 return None
-            fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
+            if fresh is None:
+                fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
             return make(self.connection, self.kept, self.history, keys, fresh)
         touched = None if result is None else result.rowcount
         if isinstance(self.statement, Delete):
@@ -118,16 +122,18 @@ class Pending:
             return make(self.connection, self.kept, self.history, self.keys, fresh, self.gone, moved=True)
         return make(self.connection, self.kept, self.history, self.keys)
 
-    def _inserted(self, result: CursorResult[Any] | None) -> AnyKeys | None:
+    def _inserted(self, result: CursorResult[Any] | None) -> tuple[AnyKeys | None, Fresh | None]:
+        """Give the keys, and those of inserted rows where these are not all."""
         if self.keys is not None or result is None:
-            return self.keys
+            return self.keys, None
         if self.returned:
-            keys = keys_returned(self.history, result)
-            one = self.connection.dialect.driver != "asyncpg" or len(self.parameters) < 2
-            hide_returned(result, len(keys or ()) if one else -1)
-            return keys
+            rows = rows_returned(result)
+            keys = keys_returned(self.history, rows)
+            uncounted = self.connection.dialect.driver == "asyncpg" and len(self.parameters) > 1
+            hide_returned(result, -1 if uncounted else None)
+            return keys, fresh_returned(self.history, rows) if self.mixed and rows and keys else None
         keys = keys_inserted(self.history, self.statement, self.parameters, result)
-        return keys if keys is not None else keys_returned(self.history, result)
+        return keys if keys is not None else keys_returned(self.history, result.returned_defaults_rows), None
 
 
 _RENAMED = re.compile(r'\s*UPDATE\s.+?\sAS\s+("(?:[^"]|"")+"|\w+)\s+SET\s', re.IGNORECASE | re.DOTALL)

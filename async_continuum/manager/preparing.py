@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Insert, Update
 
 from async_continuum.build import TableHistory
-from async_continuum.dialects import SettingMarks, TableMarks, marks_for
+from async_continuum.dialects import MarkedKeys, Marks, SettingMarks, TableMarks, marks_for
 from async_continuum.manager.pending import Kept, Pending, unrecorded
 from async_continuum.manager.recorder import Recorder
+from async_continuum.manager.returned import inserted_column
 from async_continuum.manager.statements import (
     Parameters,
     changes_within,
@@ -17,7 +19,9 @@ from async_continuum.manager.statements import (
     keys_named,
     keys_of_values,
     moves_keys,
+    moves_what_it_meets,
     rows_matched,
+    updates_too,
     will_tell_keys,
 )
 from async_continuum.record import Key, changes_of_table
@@ -36,6 +40,7 @@ def prepare(
 ) -> Pending:
     """See to it that what a statement is about to do can be recorded; rows that go are versioned now."""
     pending = Pending(owner, connection, kept, history, statement, parameters, recorder, flushing)
+    pending.mixed = isinstance(statement, Insert) and updates_too(statement)
     match statement:
         case Insert():
             _prepare_insert(pending)
@@ -90,12 +95,22 @@ def _may_be_compound(connection: Connection) -> bool:
 
 def _prepare_insert(pending: Pending) -> None:
     statement, dialect = pending.statement, pending.connection.dialect
+    if pending.mixed and moves_what_it_meets(pending.history, statement):
+        pending.lost = True
+        unrecorded(pending.kept, statement)
+        return
     if will_tell_keys(pending.history, statement, pending.parameters) or _watch(pending):
         return
     # Private: whether a statement returns anything stands nowhere else.
     if not statement._returning and dialect.insert_returning and not statement._return_defaults:
         columns = [pending.history.table.c[name] for name in pending.history.key]
-        pending.statement = statement.return_defaults(*columns)
+        pending.mixed = pending.mixed and dialect.name == "postgresql"
+        asked = [*columns, inserted_column(pending.history, pending.connection)] if pending.mixed else columns
+        # Defaults are what no value is given for; the rest of the key is asked for as well. From a query come none.
+        from_query = statement.select is not None
+        pending.statement = (
+            statement.returning(*asked) if from_query else statement.return_defaults(*columns, supplemental_cols=asked)
+        )
         pending.returned = True
     elif not statement._return_defaults:
         pending.lost = True
@@ -114,7 +129,7 @@ def _watch(pending: Pending) -> bool:
     """Have the database mark the rows that the statement touches, exactly, whatever its condition."""
     connection = pending.connection
     many = len(pending.parameters) > 1
-    marks = marks_for(pending.history.key_types, connection.dialect)
+    marks = marks_for(pending.history.key_types, connection.dialect, paired=pending.mixed)
     if _may_be_compound(connection) and changes_within(pending.statement):
         # PostgreSQL takes statements that change something in the outermost WITH alone.
         return False
@@ -128,15 +143,21 @@ def _watch(pending: Pending) -> bool:
     else:
         return False
     pending.marks, pending.keys = marks, marks.keys()
+    if pending.mixed:
+        pending.keys = replace(pending.keys, inserted="some")
     return True
 
 
 def _can_return(pending: Pending, *, many: bool) -> bool:
     if pending.statement._returning or pending.statement._return_defaults:
         return True
-    # Rows of no column at all, by which the row count is told, are no result to asyncpg alone; and many single rows
-    # are inserted faster by one statement that returns their keys.
-    return pending.connection.dialect.driver == "asyncpg" and not (many and isinstance(pending.statement, Insert))
+    # Many single rows are inserted faster by one statement that returns their keys.
+    if many and isinstance(pending.statement, Insert):
+        return False
+    # Rows of no column at all, by which the row count is told, are no result to asyncpg alone; of many executions
+    # psycopg keeps no result either.
+    driver = pending.connection.dialect.driver
+    return driver == "asyncpg" or (many and driver == "psycopg")
 
 
 def _claim(pending: Pending, *, moving: bool) -> None:
@@ -158,7 +179,7 @@ def _mark(pending: Pending, *, moving: bool) -> None:
     parameters = pending.parameters
     given = list(parameters[0]) if parameters else []
     found = rows_matched(history, statement, moving=moving, given=given)
-    marks = marks_for(history.key_types, connection.dialect, moving=moving)
+    marks = marks_for(history.key_types, connection.dialect, paired=moving)
     if marks is None:
         _read(pending, found, moving=moving)
         return
@@ -170,7 +191,10 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         pending.gone = before
     if not isinstance(statement, Delete):
         pending.keys = after
-    if moving and len(parameters) > 1:
+    if len(parameters) > 1 and not isinstance(statement, Delete):
+        # What each does to its rows, it must not do to those of the others.
+        if moving:
+            _follow(pending, marks, before)
         return
     if is_alone(history, statement):
         # The condition may not say the same twice: random(), or SKIP LOCKED, or what the first of two steps changed.
@@ -178,6 +202,20 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         statement._where_criteria = ()
     way = before.way
     pending.statement = statement.where(way.among([statement.table.c[name] for name in history.key], "keys"))
+
+
+def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:
+    """Have the keys marked that several executions lead to: what one has moved, the next may move on."""
+    history = pending.history
+    if isinstance(marks, TableMarks):
+        marks.watch(pending.connection, history.table, [history.table.c[name].name for name in history.key])
+        pending.watched = True
+    elif _can_return(pending, many=True):
+        pending.returning = True
+    else:
+        return
+    # Among those that were there before, which are looked at again in any case.
+    pending.keys = keys
 
 
 def _read(pending: Pending, found: Any, *, moving: bool) -> None:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.engine.cursor import _NO_CURSOR_DML, _NO_RESULT_METADATA
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BooleanClauseList
@@ -70,6 +69,35 @@ def is_upsert(statement: Insert) -> bool:
     """Say whether an INSERT may touch rows that are there already."""
     # Private: the clause stands behind VALUES by dialects' own methods, such as ``on_conflict_do_update``.
     return statement._post_values_clause is not None or bool(statement._prefixes)
+
+
+def _updates(statement: Insert) -> list[Any]:
+    # Private, as above; SQLite takes several of them.
+    clause: Any = statement._post_values_clause
+    within = () if clause is None else visitors.iterate(clause)
+    return [each for each in within if getattr(each, "__visit_name__", None) == "on_conflict_do_update"]
+
+
+def updates_too(statement: Insert) -> bool:
+    """Say whether an INSERT updates the rows that it finds in its way."""
+    return bool(_updates(statement))
+
+
+def moves_what_it_meets(history: TableHistory, statement: Insert) -> bool:
+    """Say whether an INSERT may give another key to a row that it finds in its way."""
+    primary = history.table.primary_key
+    for clause in _updates(statement):
+        target = {getattr(each, "key", each) for each in clause.inferred_target_elements or ()}
+        constraint = getattr(clause, "constraint_target", None)
+        if constraint is not None and constraint in (primary.name, f"{history.table.name}_pkey"):
+            target |= {column.key for column in primary}
+        # A list of pairs before SQLAlchemy 2.1.
+        for key, value in _by_key(dict(clause.update_values_to_set)).items():
+            # What the row is found by it has already, and its own value changes nothing.
+            known = isinstance(value, Column) and (value.table is history.table or key in target)
+            if key in history.key and not (known and value.key == key):
+                return True
+    return False
 
 
 def will_tell_keys(history: TableHistory, statement: Insert, parameters: Parameters) -> bool:
@@ -142,22 +170,6 @@ def keys_of_values(history: TableHistory, statement: Insert, given: Mapping[str,
     return _keys_of(history, plain)
 
 
-def keys_returned(history: TableHistory, result: CursorResult[Any]) -> list[Key] | None:
-    """Read the keys of inserted rows out of what `Insert.return_defaults` has fetched; None where it has not."""
-    rows = result.returned_defaults_rows
-    columns = [history.table.c[name] for name in history.key]
-    if rows is None or any(column not in row._mapping for row in rows[:1] for column in columns):
-        return None
-    return [tuple(row._mapping[column] for column in columns) for row in rows]
-
-
-def hide_returned(result: CursorResult[Any], rowcount: int) -> None:
-    """Let a result look as it would if its statement had not been asked for keys as well."""
-    # Private: SQLAlchemy has no way to fetch the keys of many inserted rows without a result that tells of it.
-    result._metadata, result.cursor_strategy = _NO_RESULT_METADATA, _NO_CURSOR_DML
-    result.context._rowcount = rowcount
-
-
 def _by_column(history: TableHistory, told: Any) -> dict[str, Any]:
     return {column.key: value for column, value in zip(history.table.primary_key, told, strict=True)}
 
@@ -176,6 +188,9 @@ def keys_named(
     history: TableHistory, statement: Update | Delete, parameters: Parameters, *, only: bool
 ) -> list[Key] | None:
     """Give the keys by which a statement names its rows one by one; ``only``: by these and no further condition."""
+    if not isinstance(statement.table, Table):
+        # Under another name; the table itself is another part of the statement then, and speaks of other rows.
+        return None
     named: dict[str, BindParameter[Any]] = {}
     conditions = list(_conditions(statement.whereclause))
     for each in conditions:

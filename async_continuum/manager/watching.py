@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
-from sqlalchemy import Connection, Delete, Engine, Insert, Update, event
+from sqlalchemy import Connection, Delete, Engine, Insert, Table, Update, event
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import UpdateBase
 
@@ -14,7 +14,7 @@ from async_continuum.build import LinkBlueprint
 from async_continuum.manager.announcement import may_write
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.links import keys_inserted, keys_matched
-from async_continuum.manager.pending import Pending
+from async_continuum.manager.pending import Pending, unrecorded
 from async_continuum.manager.preparing import prepare, prepare_inside
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import changed_table, changes_within, will_tell_keys
@@ -107,13 +107,15 @@ class Watch:
         if kept is None:
             return statement
         link = isinstance(kept[0], LinkBlueprint)
-        # What the flush sends for its objects, which their mappers tell of, is compiled into a cache of the mapper.
-        if flushing and not link and "compiled_cache" in options:
+        if flushing and not link and _is_sent_by_a_mapper(connection, options):
             return statement
         if _OPTION in statement.get_execution_options() or is_disabled(None if link else kept[0].model):
             return statement
         recorder = self._recorder(session)
         if recorder is None:
+            return statement
+        if _is_elsewhere(kept[1].table, connection, options):
+            unrecorded(kept[0], statement)
             return statement
         if flushing and link and self._is_of_the_flush(connection, kept[0], statement, parameters, recorder):
             return statement
@@ -172,7 +174,11 @@ class Watch:
         self._inside[context] = prepared = []
         for statement in changes_within(context.invoked_statement):
             kept = self._kept(statement, connection)
-            if kept is not None and not is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
+            if kept is None or is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
+                continue
+            if _is_elsewhere(kept[1].table, connection, context.execution_options):
+                unrecorded(kept[0], statement)
+            else:
                 prepared.append(prepare_inside(self, connection, *kept, statement, sets, recorder))
 
     def _pending(self, statement: Any) -> Pending | None:
@@ -213,3 +219,20 @@ class Watch:
         recorder = self._recorder(session)
         if recorder is not None:
             recorder.changes.linked(connection, link, keys_inserted(link, parameters, result) or ())
+
+
+def _is_sent_by_a_mapper(connection: Connection, options: Mapping[str, Any]) -> bool:
+    """Say whether the flush sends a statement for its objects, which their mappers tell of."""
+    # It is compiled into a cache of the mapper; the connection may have a cache, or none, of its own.
+    cache = "compiled_cache"
+    return cache in options and options[cache] is not connection.get_execution_options().get(cache, connection)
+
+
+def _is_elsewhere(table: Table, connection: Connection, options: Mapping[str, Any]) -> bool:
+    """Say whether a statement is sent to another schema than the connection has the table in, and its history."""
+    name = "schema_translate_map"
+    if name not in options:
+        return False
+    here: Mapping[str | None, str | None] = connection.get_execution_options().get(name) or {}
+    there: Mapping[str | None, str | None] = options[name] or {}
+    return there.get(table.schema, table.schema) != here.get(table.schema, table.schema)

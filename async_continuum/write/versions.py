@@ -47,7 +47,7 @@ def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, a
     """Version rows that are in the database now. ``again``: this transaction may have versions of them already."""
     if target.followers and target.connection.dialect.name == "postgresql":
         # Two writers of different tables of one entity would not wait for one another, and miss what the other did.
-        stored = () if isinstance(fresh, MarkedKeys) else keys
+        stored = () if isinstance(fresh, MarkedKeys) and fresh.inserted == "all" else keys
         if not isinstance(stored, MarkedKeys) and not isinstance(fresh, MarkedKeys):
             stored = [key for key in stored if key not in fresh]
         if stored:

@@ -1,7 +1,6 @@
 """Whatever was done behind the library's back is found, row by row and link by link, and can be recorded afterwards."""
 
 import asyncio
-import io
 import random
 from typing import Any
 
@@ -186,23 +185,6 @@ async def test_a_backfill_costs_as_many_statements_for_many_rows_as_for_few(sess
     assert statements.starting("INSERT", "UPDATE", "DELETE") == [
         text for text in statements[:sent] if text.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))
     ], "nothing is written where nothing is lacking"
-    await session.commit()
-
-
-async def test_a_terminal_shows_how_far_it_is(session, monkeypatch):
-    pytest.importorskip("tqdm")
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    with versioning_disabled():
-        await session.execute(insert(Tag), [{"id": n} for n in range(1, 6)])
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    assert await backfill(session, Tag, batch=2) == 5
-    assert "tag: " in terminal.getvalue()
-    assert "5/5" in terminal.getvalue()
     await session.commit()
 
 

@@ -4,7 +4,10 @@ import pytest
 from sqlalchemy.orm import DeclarativeBase
 
 from async_continuum import VersioningManager
+from tests.kit.own import own
 from tests.statements import shop
+
+__all__ = ["own"]
 
 
 @pytest.fixture
