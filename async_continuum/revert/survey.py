@@ -30,6 +30,8 @@ class Survey:
         self.found = Findings()
         self.stored: dict[Entity, Any] = {}
         self.live: dict[Entity, Any] = {}
+        self.paths: dict[Entity, str] = {}
+        """By which of the paths that are followed an entity of the past is reached first; not the one they start at."""
         self.differing: dict[Entity, list[str]] = {}
         """What a live object is to be given of its version."""
 
@@ -38,7 +40,7 @@ class Survey:
         then = {name: getattr(self.stored[entity], name) for name in self.differing[entity]}
         return {**instance_state(self.live[entity]).dict, **then}
 
-    async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths) -> None:
+    async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths, path: str = "") -> None:
         """Find the live objects of these versions, then follow their relations."""
         key = key_reader(blueprint)
         # Of the class that a version is of, which may be below the one that a relation leads to.
@@ -46,6 +48,8 @@ class Survey:
         for model in dict.fromkeys(entity.model for entity in stored):
             of_model = {entity: version for entity, version in stored.items() if entity.model is model}
             await self._find_live(of_model, blueprint_of(model))
+        if path:
+            self.paths = {**dict.fromkeys(stored, path), **self.paths}
         for name, deeper in tree.items():
             prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
             target = blueprint_of(prop.mapper.class_)
@@ -55,7 +59,7 @@ class Survey:
                 was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
                 self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
             reached = {entity: version for each in then.values() for entity, version in each.items()}
-            await self.visit(list(reached.values()), target, deeper)
+            await self.visit(list(reached.values()), target, deeper, f"{path}.{name}" if path else name)
 
     async def _find_live(self, stored: dict[Entity, Any], blueprint: Blueprint) -> None:
         new = {entity: version for entity, version in stored.items() if entity not in self.stored}
