@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import UniqueConstraint, inspect
@@ -77,7 +78,8 @@ def _refusal(says: str, version: Any, survey: Survey, found: Sequence[Obstacle])
 
 async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> RevertPlan:
     """Say what `revert` would do, and touch nothing. Raises `RevertError` where it would, before anything is sent."""
-    return (await _prepare(version, session, relations, None))[1]
+    survey, plan, _ = await _prepare(version, session, relations, None)
+    return replace(plan, deleted=(*plan.deleted, *await survey.swept_away(plan.deleted)))
 
 
 # With a list, it prepares to apply: the list is given the objects that were to be deleted, and now are not.

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, aliased, subqueryload
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.sql import visitors
 
-from async_continuum.build import Blueprint, blueprint_of, past_targets
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint, past_targets
 from async_continuum.dialects import keys_for
 from async_continuum.revert.objects import differences, settable
 from async_continuum.revert.paths import Paths
@@ -129,6 +129,36 @@ class Survey:
         keys = [entity.key for entity, instance in living.items() if prop.key in inspect(instance).unloaded]
         statement = select(model).options(subqueryload(getattr(model, prop.key)))
         await self._among(statement, [getattr(model, name) for name in blueprint.key], blueprint, keys)
+
+    async def swept_away(self, deleted: Sequence[Entity]) -> list[Entity]:
+        """List what the ORM deletes with that which is deleted, by its cascades."""
+        level, met = {entity: self.live[entity] for entity in deleted}, set(deleted)
+        while level:
+            reached: dict[Entity, Any] = {}
+            for model in dict.fromkeys(entity.model for entity in level):
+                reached |= await self._cascades(model, {e: live for e, live in level.items() if e.model is model})
+            level = {entity: live for entity, live in reached.items() if entity not in met}
+            met |= level.keys()
+        states = [instance_state(self.live[entity]) for entity in deleted]
+        found = await self.session.run_sync(
+            lambda _: [each[0] for state in states for each in state.mapper.cascade_iterator("delete", state)]
+        )
+        swept = dict.fromkeys(Entity(type(each), _identity(each)) for each in found)
+        return [entity for entity in swept if entity not in {*deleted} and entity not in self.stored]
+
+    async def _cascades(self, model: type, living: Mapping[Entity, Any]) -> dict[Entity, Any]:
+        """Load, for all at once, what a cascade would load for each; give what it leads to."""
+        blueprint = find_blueprint(model)
+        mapper: Mapper[Any] = inspect(model)
+        reached: dict[Entity, Any] = {}
+        for prop in mapper.relationships:
+            if not prop.cascade.delete or prop.passive_deletes or prop.viewonly or prop.lazy in HELD:
+                continue
+            if blueprint is not None:
+                await self._load(living, blueprint, prop)
+            there = (_held(live, prop) for live in living.values() if prop.key in inspect(live).dict)
+            reached |= {Entity(type(each), _identity(each)): each for some in there for each in some}
+        return reached
 
     @staticmethod
     def _hand_over(instance: Any, prop: RelationshipProperty[Any], targets: list[Any]) -> None:
