@@ -10,6 +10,7 @@ from sqlalchemy import Column, Table, UniqueConstraint, inspect
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
+from async_continuum.build import blueprint_of
 from async_continuum.declare import lineage
 from async_continuum.revert.plan import Entity, Key
 from async_continuum.revert.survey import Survey
@@ -69,7 +70,8 @@ def take_turns(survey: Survey, updated: Sequence[Entity]) -> Turns:
 
 def _take_turns(survey: Survey, turns: Turns, entities: Sequence[Entity], columns: Sequence[Any]) -> None:
     names = {entity: _names(entity, columns) for entity in entities}
-    moving = {entity: each for entity, each in names.items() if not {*each}.isdisjoint(survey.differing[entity])}
+    # Of what history does not hold, or the class does not map, the database knows alone.
+    moving = {e: each for e, each in names.items() if each and not {*each}.isdisjoint(survey.differing[e])}
     if len(moving) < 2:
         return
     now = {tuple(instance_state(survey.live[e]).dict.get(name) for name in each): e for e, each in moving.items()}
@@ -107,4 +109,5 @@ def _order(entity: Entity) -> Callable[[Entity], Key]:
 
 def _names(entity: Entity, columns: Sequence[Any]) -> list[str]:
     mapper: Mapper[Any] = inspect(entity.model)
-    return [mapper.get_property_by_column(column).key for column in columns]
+    held = {column: name for name in blueprint_of(entity.model).attributes for column in mapper.attrs[name].columns}
+    return [held[column] for column in columns] if all(column in held for column in columns) else []

@@ -429,3 +429,38 @@ async def test_what_the_database_would_say_at_the_commit_is_said_at_once(shelves
     assert caught.value.path == "books"
     await session.commit()
     assert (await session.execute(words)).all() == before
+
+
+async def test_what_history_does_not_hold_of_a_unique_pair_is_no_hindrance(own, database):
+    Base, manager = own()
+
+    class Shelf(ac.Versioned, Base):
+        __tablename__ = "shelf"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        books: Mapped[list["Book"]] = relationship(order_by="Book.id")
+
+    class Book(ac.Versioned, Base):
+        __tablename__ = "book"
+        __versioned__ = {"exclude": ["secret"]}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        word: Mapped[str | None] = mapped_column(String(20))
+        secret: Mapped[str | None] = mapped_column(String(20))
+        shelf_id: Mapped[int | None] = mapped_column(ForeignKey("shelf.id"))
+        __table_args__ = (UniqueConstraint("word", "secret"),)
+
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        books = [Book(id=n, word=f"w{n}", secret="s") for n in (1, 2)]
+        session.add(Shelf(id=1, books=books))
+        await session.commit()
+        books[0].word, books[1].word = "x1", "x2"
+        await session.commit()
+        await (await versions_of(session, Shelf, 1))[0].revert(session, relations=["books"])
+        await session.commit()
+        assert list(await session.scalars(select(Book.word).order_by(Book.id))) == ["w1", "w2"]
+        books[0].word = None
+        await session.flush()
+        session.add(Book(id=3, word="w1", secret="s"))
+        await session.commit()
+        with pytest.raises(ac.RevertError, match=r"(?i)unique"):
+            await (await versions_of(session, Shelf, 1))[0].revert(session, relations=["books"])
