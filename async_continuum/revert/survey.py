@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, aliased, subqueryload
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.sql import visitors
 
-from async_continuum.build import Blueprint, blueprint_of, past_targets
+from async_continuum.build import Blueprint, blueprint_of, find_blueprint, past_targets
 from async_continuum.dialects import keys_for
 from async_continuum.revert.objects import differences, settable
 from async_continuum.revert.paths import Paths
@@ -30,6 +30,8 @@ class Survey:
         self.found = Findings()
         self.stored: dict[Entity, Any] = {}
         self.live: dict[Entity, Any] = {}
+        self.paths: dict[Entity, str] = {}
+        """By which of the paths that are followed an entity of the past is reached first; not the one they start at."""
         self.differing: dict[Entity, list[str]] = {}
         """What a live object is to be given of its version."""
 
@@ -38,7 +40,7 @@ class Survey:
         then = {name: getattr(self.stored[entity], name) for name in self.differing[entity]}
         return {**instance_state(self.live[entity]).dict, **then}
 
-    async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths) -> None:
+    async def visit(self, versions: Sequence[Any], blueprint: Blueprint, tree: Paths, path: str = "") -> None:
         """Find the live objects of these versions, then follow their relations."""
         key = key_reader(blueprint)
         # Of the class that a version is of, which may be below the one that a relation leads to.
@@ -46,6 +48,8 @@ class Survey:
         for model in dict.fromkeys(entity.model for entity in stored):
             of_model = {entity: version for entity, version in stored.items() if entity.model is model}
             await self._find_live(of_model, blueprint_of(model))
+        if path:
+            self.paths = {**dict.fromkeys(stored, path), **self.paths}
         for name, deeper in tree.items():
             prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
             target = blueprint_of(prop.mapper.class_)
@@ -55,7 +59,7 @@ class Survey:
                 was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
                 self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
             reached = {entity: version for each in then.values() for entity, version in each.items()}
-            await self.visit(list(reached.values()), target, deeper)
+            await self.visit(list(reached.values()), target, deeper, f"{path}.{name}" if path else name)
 
     async def _find_live(self, stored: dict[Entity, Any], blueprint: Blueprint) -> None:
         new = {entity: version for entity, version in stored.items() if entity not in self.stored}
@@ -125,6 +129,36 @@ class Survey:
         keys = [entity.key for entity, instance in living.items() if prop.key in inspect(instance).unloaded]
         statement = select(model).options(subqueryload(getattr(model, prop.key)))
         await self._among(statement, [getattr(model, name) for name in blueprint.key], blueprint, keys)
+
+    async def swept_away(self, deleted: Sequence[Entity]) -> list[Entity]:
+        """List what the ORM deletes with that which is deleted, by its cascades."""
+        level, met = {entity: self.live[entity] for entity in deleted}, set(deleted)
+        while level:
+            reached: dict[Entity, Any] = {}
+            for model in dict.fromkeys(entity.model for entity in level):
+                reached |= await self._cascades(model, {e: live for e, live in level.items() if e.model is model})
+            level = {entity: live for entity, live in reached.items() if entity not in met}
+            met |= level.keys()
+        states = [instance_state(self.live[entity]) for entity in deleted]
+        found = await self.session.run_sync(
+            lambda _: [each[0] for state in states for each in state.mapper.cascade_iterator("delete", state)]
+        )
+        swept = dict.fromkeys(Entity(type(each), _identity(each)) for each in found)
+        return [entity for entity in swept if entity not in {*deleted} and entity not in self.stored]
+
+    async def _cascades(self, model: type, living: Mapping[Entity, Any]) -> dict[Entity, Any]:
+        """Load, for all at once, what a cascade would load for each; give what it leads to."""
+        blueprint = find_blueprint(model)
+        mapper: Mapper[Any] = inspect(model)
+        reached: dict[Entity, Any] = {}
+        for prop in mapper.relationships:
+            if not prop.cascade.delete or prop.passive_deletes or prop.viewonly or prop.lazy in HELD:
+                continue
+            if blueprint is not None:
+                await self._load(living, blueprint, prop)
+            there = (_held(live, prop) for live in living.values() if prop.key in inspect(live).dict)
+            reached |= {Entity(type(each), _identity(each)): each for some in there for each in some}
+        return reached
 
     @staticmethod
     def _hand_over(instance: Any, prop: RelationshipProperty[Any], targets: list[Any]) -> None:

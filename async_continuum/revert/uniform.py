@@ -11,16 +11,16 @@ from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.orm.interfaces import RelationshipDirection
 
 from async_continuum.declare import lineage
-from async_continuum.revert.circles import Births
 from async_continuum.revert.plan import Entity, RevertPlan
 from async_continuum.revert.survey import Survey
+from async_continuum.revert.turns import Turns
 
 _STORED_AS_READ = (Integer, String, Boolean)
 """What a value of these types is stored as when it is sent back unchanged is what was stored: of others, one cannot
 know (NULL in JSON, the format of a time in SQLite, a type of the user's own that encrypts)."""
 
 
-def make_uniform(survey: Survey, plan: RevertPlan, births: Births) -> None:
+def make_uniform(survey: Survey, plan: RevertPlan, turns: Turns) -> None:
     """Mark in each object that is updated what is updated in any of its table's; its value stays what it is."""
     gone = {*plan.inserted, *plan.deleted}
     tables: dict[Mapper[Any], dict[Entity, set[str]]] = {}
@@ -31,7 +31,7 @@ def make_uniform(survey: Survey, plan: RevertPlan, births: Births) -> None:
     for rows in tables.values():
         every: set[str] = set().union(*rows.values())
         for entity, own in rows.items():
-            live, late = survey.live[entity], births.later.get(entity, {})
+            live, late = survey.live[entity], turns.waiting(entity)
             # Not its own: of what has been marked, the ORM does not know any more what it was linked to.
             for name in (every - own).intersection(instance_state(live).dict).difference(late):
                 if isinstance(inspect(entity.model).columns[name].type, _STORED_AS_READ):

@@ -1,20 +1,14 @@
 """What readers and books may go through, drawn by hypothesis: a failure shrinks to the few steps that it takes."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 import async_continuum as ac
-from tests.kit import mode
-from tests.kit.invariants import assert_invariants
-from tests.kit.places import Places
 from tests.relations.pair import State, state
 
 KEYS = range(1, 6)
@@ -56,44 +50,6 @@ steps = st.builds(
 def lives(days: int) -> st.SearchStrategy[Life]:
     """Draw lives of so many transactions, give or take a third; some do nothing."""
     return st.lists(st.lists(steps, max_size=4), min_size=days * 2 // 3, max_size=days * 4 // 3)
-
-
-def run_lives(
-    told: Callable[..., Awaitable[None]],
-    models: SimpleNamespace,
-    backend: str,
-    places: Places,
-    *,
-    examples: int,
-    **drawn: st.SearchStrategy[Any],
-) -> None:
-    """Await ``told(sessions, **drawn)`` for so many examples, each on empty tables."""
-    with asyncio.Runner() as runner:
-        fresh = places.fresh(backend, models.Base.metadata)
-        place = runner.run(fresh.__aenter__())
-        engine = place.usual_engine()
-
-        async def one(given: dict[str, Any]) -> None:
-            await _empty(engine, models)
-            await told(async_sessionmaker(engine), **given)
-            await assert_invariants(engine, models.manager)
-
-        @settings(
-            max_examples=examples,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.explicit, Phase.generate, Phase.shrink],
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(given=st.fixed_dictionaries(drawn))
-        def each(given: dict[str, Any]) -> None:
-            runner.run(one(given))
-
-        try:
-            each()
-        finally:
-            runner.run(fresh.__aexit__(None, None, None))
 
 
 async def live(sessions: Sessions, m: SimpleNamespace, life: Life) -> dict[int, State]:
@@ -160,12 +116,3 @@ async def _link(session: AsyncSession, table: Any, step: Step, reader: int, book
     else:
         way: Any = update(table).values(rank=step.number) if step.yes else delete(table)
         await session.execute(way.where(mine))
-
-
-async def _empty(engine: AsyncEngine, m: SimpleNamespace) -> None:
-    async with engine.begin() as connection:
-        await mode.let_triggers_sleep(connection)
-        await connection.execute(update(m.Reader.__table__).values(favourite_id=None, mentor_id=None))
-        await connection.execute(update(m.Book.__table__).values(author_id=None, holder_id=None))
-        for table in sorted(m.Base.metadata.tables.values(), key=lambda table: table.name in ("reader", "book")):
-            await connection.execute(delete(table))

@@ -7,7 +7,8 @@ from sqlalchemy.orm import selectinload
 
 import async_continuum as ac
 from async_continuum import Operation, version_class
-from tests.relations.lives import live, lives, run_lives
+from tests.kit.lives import run_lives
+from tests.relations.lives import live, lives
 from tests.relations.pair import PAIRS, related, state
 
 NAMES = ("favourite", "written", "desk", "reads", "mentor", "pupils", "likes", "liked_by")

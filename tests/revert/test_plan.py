@@ -68,6 +68,71 @@ async def test_a_plan_prints_well(session, version):
     ]
 
 
+async def test_a_plan_prints_every_kind_of_relation_and_key(session, models):
+    """One-to-many, many-to-one, one-to-one, self-references, association objects and what lies behind a relation."""
+    m = models
+    authors = [m.Author(id=n) for n in (1, 2)]
+    tag = m.Tag(id=1, category=m.Category(id=1))
+    article = m.Article(id=1, author=authors[0], tags=[tag], notes=[m.Note(id=n) for n in (1, 2)])
+    article.detail, article.keyed = m.Detail(id=1), {"k": m.Keyed(id=1, word="k")}
+    article.credits, article.copies = [m.Credit(author=authors[0])], [m.Article(id=2)]
+    session.add_all([article, authors[1]])
+    await session.commit()
+    await session.refresh(article, ["author", "tags", "notes", "detail", "keyed", "credits", "copies"])
+    await session.refresh(tag, ["category"])
+    article.author, tag.category = authors[1], m.Category(id=2, name="sea")
+    article.notes, article.detail, article.keyed = [article.notes[1], m.Note(id=3)], None, {}
+    article.copies, article.credits = [m.Article(id=3)], [m.Credit(author=authors[1])]
+    article.topics.add(tag)
+    await session.flush()
+    await session.delete(await session.get_one(m.Category, 1))
+    await session.delete(await session.get_one(m.Note, 1))
+    await session.commit()
+    paths = ["author", "tags.category", "notes", "detail", "keyed", "credits", "copies", "topics"]
+    plan = await (await versions_of(session, m.Article, 1)[0]).plan_revert(session, relations=paths)
+    assert str(plan).splitlines() == [
+        "inserted Category 1",
+        "inserted Note 1",
+        "inserted Detail 1",
+        "inserted Keyed 1",
+        "inserted Credit (1, 1)",
+        "updated  Article 1",
+        "updated  Tag 1",
+        "updated  Article 2",
+        "deleted  Credit (1, 2)",
+        "linked   Article 1.author -> Author 1",
+        "linked   Tag 1.category -> Category 1",
+        "linked   Article 1.notes -> Note 1",
+        "linked   Article 1.detail -> Detail 1",
+        "linked   Article 1.keyed -> Keyed 1",
+        "linked   Article 1.credits -> Credit (1, 1)",
+        "linked   Article 1.copies -> Article 2",
+        "unlinked Article 1.author -> Author 2",
+        "unlinked Tag 1.category -> Category 2",
+        "unlinked Article 1.notes -> Note 3",
+        "unlinked Article 1.copies -> Article 3",
+        "unlinked Article 1.topics -> Tag 1",
+    ]
+
+
+async def test_a_plan_names_what_goes_with_what_is_deleted(session, models, version):
+    article = await session.get_one(models.Article, 1, populate_existing=True)
+    await session.refresh(article, ["comments"])
+    await session.delete(article)
+    await session.commit()
+    session.add(models.Article(id=1, comments=[models.Comment(id=7)], keyed={"k": models.Keyed(id=8, word="k")}))
+    await session.commit()
+    gone = (await versions_of(session, models.Article, 1))[2]
+    plan = await gone.plan_revert(session)
+    assert sorted(str(plan).splitlines()) == ["deleted  Article 1", "deleted  Comment 7", "deleted  Keyed 8"]
+    await gone.revert(session)
+    await session.commit()
+    newest = (await versions_of(session, models.Comment, 7))[-1]
+    made = await (await newest.awaitable_attrs.transaction).changed_entities()
+    done = {f"deleted  {type(v).__name__.removesuffix('Version')} {v.id}" for each in made.values() for v in each}
+    assert done == {*str(plan).splitlines()}
+
+
 async def test_a_plan_changes_nothing(session, models, version, statements):
     before = len(statements)
     await version.plan_revert(session, relations=["tags.category", "comments", "author"])
@@ -175,8 +240,9 @@ async def test_a_foreign_key_that_can_no_longer_hold_stops_it(session, models, v
     await session.flush()
     await session.delete(await session.get_one(models.Author, 1))
     await session.commit()
-    await refused(session, models, version, ["tags", "comments"], "foreign key")
-    await refused(session, models, version, [], "foreign key")
+    for says in ("foreign key", "article 1 referred by its author_id to author 1, which is gone"):
+        await refused(session, models, version, ["tags", "comments"], says)
+        await refused(session, models, version, [], says)
 
 
 async def test_a_unique_value_that_is_taken_stops_it(session, models):
@@ -188,8 +254,9 @@ async def test_a_unique_value_that_is_taken_stops_it(session, models):
     session.add(models.Article(id=2, slug="s"))
     await session.commit()
     version = await versions_of(session, models.Article, 1)[0]
-    await refused(session, models, version, ["tags"], "unique")
-    await refused(session, models, version, [], "unique")
+    for says in ("unique", "article 1 had the slug 's', and article 2 has it now"):
+        await refused(session, models, version, ["tags"], says)
+        await refused(session, models, version, [], says)
 
 
 async def test_an_entity_that_others_refer_to_cannot_be_taken_back_to_its_deletion(session, models):
@@ -201,6 +268,7 @@ async def test_an_entity_that_others_refer_to_cannot_be_taken_back_to_its_deleti
     await session.commit()
     gone = (await versions_of(session, models.Category, 1))[1]
     await refused(session, models, gone, [], "foreign key")
+    await refused(session, models, gone, [], "tag 1 refers to category 1 by its category_id")
     assert await session.get_one(models.Category, 1)
 
 
@@ -238,7 +306,61 @@ async def test_a_column_that_must_not_be_null_stops_an_unlinking(own, database):
         session.add(Child(id=1, parent_id=1))
         await session.commit()
         version = await versions_of(session, Parent, 1)[0]
-        with pytest.raises(ac.RevertError, match=r"(?i)null"):
+        says = (
+            r"(?i)null.* Child 1 is in Parent 1\.children now, and cannot be unlinked: its parent_id must not be NULL"
+        )
+        with pytest.raises(ac.RevertError, match=says):
             await version.revert(session, relations=["children"])
         await session.commit()
         assert (await session.get_one(Child, 1, populate_existing=True)).parent_id == 1
+
+
+@pytest.mark.parametrize("strategy", ["validity", "subquery"])
+async def test_a_plan_of_cascades_takes_as_many_statements_for_many_rows(own, database, statements, strategy):
+    from sqlalchemy import ForeignKey
+    from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+    Base, manager = own(options={"strategy": strategy})
+
+    class Book(ac.Versioned, Base):
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        chapters: Mapped[list["Chapter"]] = relationship(cascade="all, delete-orphan", order_by="Chapter.id")
+
+    class Chapter(ac.Versioned, Base):
+        __tablename__ = "chapter"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        book_id: Mapped[int] = mapped_column(ForeignKey("book.id"))
+        pages: Mapped[list["Page"]] = relationship(cascade="all", order_by="Page.id")
+
+    class Page(ac.Versioned, Base):
+        __tablename__ = "page"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        chapter_id: Mapped[int] = mapped_column(ForeignKey("chapter.id"))
+        lines: Mapped[list["Line"]] = relationship(cascade="all", order_by="Line.id")
+
+    class Line(ac.Versioned, Base):
+        __tablename__ = "line"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        page_id: Mapped[int] = mapped_column(ForeignKey("page.id"))
+
+    sessions, counted = await database(Base, manager), []
+    for key, size in ((100, 2), (200, 30)):
+        async with sessions() as session:
+            session.add(Book(id=key))
+            await session.commit()
+            numbers = range(key, key + size)
+            session.add_all([Chapter(id=n, book_id=key, pages=[Page(id=n, lines=[Line(id=n)])]) for n in numbers])
+            await session.commit()
+        async with sessions() as session:
+            version = await versions_of(session, Book, key)[0]
+            before = len(statements)
+            plan = await version.plan_revert(session, relations=["chapters"])
+            counted.append(len(statements) - before)
+            assert said(plan.deleted)[:size] == [f"Chapter {n}" for n in numbers]
+            assert {*said(plan.deleted)[size:]} == {f"{kind} {n}" for kind in ("Page", "Line") for n in numbers}
+            await version.revert(session, relations=["chapters"])
+            await session.commit()
+            left = [await session.scalar(select(func.count()).select_from(each)) for each in (Chapter, Page, Line)]
+            assert left == [0, 0, 0]
+    assert counted[0] == counted[1]
