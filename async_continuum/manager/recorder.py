@@ -13,6 +13,7 @@ from async_continuum.build import Blueprint, TableHistory
 from async_continuum.dialects import AnyKeys, MarkedKeys
 from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
+from async_continuum.manager.gaps import Gaps
 from async_continuum.manager.sharing import Sharing
 from async_continuum.manager.signature import Signature, move_loaded, send_changes
 from async_continuum.native import records
@@ -53,6 +54,7 @@ class Recorder:
         "_sharing",
         "announcement",
         "changes",
+        "gaps",
         "ledgers",
         "pending",
         "session",
@@ -65,6 +67,7 @@ class Recorder:
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
         self.pending: set[object] = set()
+        self.gaps = Gaps(session)
         self.announcement = Announcement(session, coverage, self._context, self.signatures)
         self._sharing = Sharing(coverage, self.announcement)
         self._coverage = coverage
@@ -212,6 +215,7 @@ class Recorder:
         self.changes.clear()
         self._seen = {}
         self._moved = []
+        self.gaps.rolled_back(transaction)
         self.announcement.rolled_back()
         undone = dict(self.ledgers)
         self.ledgers.rolled_back(transaction)

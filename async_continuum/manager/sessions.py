@@ -95,6 +95,7 @@ class Sessions:
         session.flush()
         recorder: Recorder | None = session.info.get(self._owner)
         if recorder is not None:
+            recorder.gaps.refuse()
             recorder.finish()
 
     def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:

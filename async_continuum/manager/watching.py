@@ -199,12 +199,14 @@ class Watch:
         self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any], result: Any
     ) -> None:
         for inside in self._inside.pop(result.context, ()) if self._inside else ():
-            inside.record(None)
+            with inside.recorder.gaps.closed():
+                inside.record(None)
         if not isinstance(statement, UpdateBase) or OWN in options:
             return
         pending = self._pending(statement)
         if pending is not None:
-            pending.record(result)
+            with pending.recorder.gaps.closed():
+                pending.record(result)
         elif isinstance(statement, Insert):
             self._after_link_in_flush(connection, statement, many or ([one] if one else []), result)
 

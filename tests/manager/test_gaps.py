@@ -1,0 +1,73 @@
+"""A statement whose recording fails is not committed, whoever catches the error."""
+
+import pytest
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+import async_continuum as ac
+from tests.domain import Article, Tag
+from tests.kit.history import told
+
+Sessions = async_sessionmaker[AsyncSession]
+
+pytestmark = pytest.mark.sessions_record("a trigger that fails takes the statement with it")
+
+STATEMENTS = {
+    "insert": insert(Article).values(id=2, name="two"),
+    "update": update(Article).values(name="two"),
+    "of the table": update(Article.__table__).values(name="two"),
+}
+
+
+@pytest.fixture
+async def article(sessions: Sessions) -> None:
+    async with sessions() as session:
+        session.add(Article(id=1, name="one"))
+        await session.commit()
+
+
+async def fail(session: AsyncSession, statement: str = "update") -> None:
+    """Execute a statement whose transaction cannot be signed: there is no place for the reason."""
+    with (
+        ac.versioning_context(meta={"reason": "lost"}),
+        pytest.raises(ac.ImproperlyConfigured, match="nothing stores it"),
+    ):
+        await session.execute(STATEMENTS[statement])
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+async def test_what_cannot_be_recorded_is_not_committed(sessions: Sessions, article: None, statement: str) -> None:
+    async with sessions() as session:
+        await fail(session, statement)
+        with pytest.raises(InvalidRequestError, match=r"Roll back.*nothing stores it"):
+            await session.commit()
+        await session.rollback()
+        assert (await session.scalars(select(Article.name))).all() == ["one"]
+        await session.execute(update(Article).values(name="three"))
+        await session.commit()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "three")]
+
+
+async def test_a_savepoint_takes_it_back(sessions: Sessions, article: None) -> None:
+    async with sessions() as session:
+        savepoint = await session.begin_nested()
+        inner = await session.begin_nested()
+        await fail(session)
+        await inner.commit()
+        await savepoint.rollback()
+        session.add(Tag(id=1, name="kept"))
+        await session.commit()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one")]
+    assert await told(sessions, Tag, 1, "name") == [("INSERT", "kept")]
+
+
+async def test_a_savepoint_that_began_later_does_not(sessions: Sessions, article: None) -> None:
+    async with sessions() as session:
+        await fail(session)
+        savepoint = await session.begin_nested()
+        await savepoint.rollback()
+        with pytest.raises(InvalidRequestError, match="Roll back"):
+            await session.commit()
+        await session.rollback()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one")]
