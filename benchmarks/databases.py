@@ -23,7 +23,7 @@ POSTGRESQL_SETTINGS = {
     "autovacuum": "off",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
-    "max_connections": "200",
+    "max_connections": "400",
     "shared_buffers": "512MB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "1h",

@@ -36,7 +36,9 @@ class Outcome:
         if "not recorded" in answer:
             self.missing = f"not recorded: {answer['not recorded']}"
         elif "failed" in answer:
-            self.missing = f"failed: {answer['failed'].strip().splitlines()[-1]}"
+            # SQLAlchemy ends its errors with where to read of them.
+            lines = [line for line in answer["failed"].strip().splitlines() if not line.startswith("(Background")]
+            self.missing = f"failed: {lines[-1]}"
         return self.missing is not None
 
     def median(self, what: str) -> float:

@@ -7,6 +7,8 @@ from benchmarks.workloads.base import Workload, check_equal
 VERSIONS = 1000
 ENTITIES = 10_000
 
+SAME_TABLES = "what triggers have written is read as what sessions have"
+
 
 class ReadChangesets(Workload):
     """All versions of one entity, each with what it changed. Unversioned: as many live objects."""
@@ -15,6 +17,8 @@ class ReadChangesets(Workload):
     title = f"{VERSIONS:,} versions with their changesets"
 
     async def once(self) -> None:
+        if self.contender.name == "ours-native":
+            raise NotRecorded(SAME_TABLES)
         if self.contender.name == "audit-trail":
             await self._write_them()
         else:
@@ -49,6 +53,8 @@ class ReadPast(Workload):
     async def once(self) -> None:
         if self.contender.name == "audit-trail":
             raise NotRecorded("a log of differences has no state at a moment")
+        if self.contender.name == "ours-native":
+            raise NotRecorded(SAME_TABLES)
         await fill_history(self.place, entities=ENTITIES, versions=4 * ENTITIES)
         self.read = 0
 
