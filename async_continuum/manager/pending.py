@@ -16,10 +16,7 @@ from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, Marks, SettingM
 from async_continuum.errors import UnrecordedStatement
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.returned import fresh_returned, hide_returned, keys_returned, rows_returned, was_inserted
-from async_continuum.manager.statements import (
-    Parameters,
-    keys_inserted,
-)
+from async_continuum.manager.statements import Parameters, keys_inserted
 from async_continuum.record import TableChanges, changes_of_table
 
 Kept = Blueprint | LinkBlueprint
@@ -27,8 +24,8 @@ Kept = Blueprint | LinkBlueprint
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Pending:
-    """One statement between its preparation and the recording of what it did. Lives in its recorder in between; that
-    of a statement that fails until the transaction ends.
+    """One statement between its preparation and the recording of what it did. Lives among its recorder's gaps in
+    between; that of a statement that fails until it is rolled back.
     """
 
     owner: object
@@ -81,7 +78,7 @@ class Pending:
             # An engine with options of its own passes on the events of the one it was made from.
             return
         self.done = True
-        self.recorder.pending.discard(self)
+        self.recorder.gaps.end(self)
         if self.watched:
             assert isinstance(self.marks, TableMarks)
             self.marks.unwatch(self.connection, self.history.table)

@@ -81,9 +81,7 @@ def prepare_inside(
         _read(pending, rows_matched(history, statement, moving=moving, given=[]), moving=moving)
         # How many rows it touches is told by nobody.
         pending.claimed = None
-        if pending.gone:
-            going = changes_of_table(connection, kept, history, gone=pending.gone, moved=moving)
-            recorder.record_going([going])
+        _record_going(pending, moving=moving)
     if pending.lost:
         unrecorded(kept, statement)
     return pending
@@ -162,16 +160,22 @@ def _can_return(pending: Pending, *, many: bool) -> bool:
 
 def _claim(pending: Pending, *, moving: bool) -> None:
     """Find and lock the rows that the statement is about to change, version them if they go, and hold it to them."""
-    connection, history, statement = pending.connection, pending.history, pending.statement
+    history, statement = pending.history, pending.statement
     deleting = isinstance(statement, Delete)
     named = keys_named(history, statement, pending.parameters, only=True) if deleting else None
     if named is not None:
         pending.gone, pending.claimed = named, len(named)
     else:
         _mark(pending, moving=moving)
-    if (deleting or moving) and pending.gone:
-        going = changes_of_table(connection, pending.kept, history, gone=pending.gone, moved=moving)
-        pending.recorder.record_going([going])
+    _record_going(pending, moving=moving)
+
+
+def _record_going(pending: Pending, *, moving: bool) -> None:
+    """Version the rows that the statement takes away, while they are there."""
+    if pending.gone:
+        going = changes_of_table(pending.connection, pending.kept, pending.history, gone=pending.gone, moved=moving)
+        with pending.recorder.gaps.closed():
+            pending.recorder.record_going([going])
 
 
 def _mark(pending: Pending, *, moving: bool) -> None:

@@ -56,7 +56,6 @@ class Recorder:
         "changes",
         "gaps",
         "ledgers",
-        "pending",
         "session",
         "signatures",
     )
@@ -66,7 +65,6 @@ class Recorder:
         self.changes = FlushChanges(coverage.waiting)
         self.ledgers = Ledgers()
         self.signatures: dict[Any, Signature] = {}
-        self.pending: set[object] = set()
         self.gaps = Gaps(session)
         self.announcement = Announcement(session, coverage, self._context, self.signatures)
         self._sharing = Sharing(coverage, self.announcement)

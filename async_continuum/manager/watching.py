@@ -120,7 +120,7 @@ class Watch:
         if flushing and link and self._is_of_the_flush(connection, kept[0], statement, parameters, recorder):
             return statement
         pending = prepare(self, connection, *kept, statement, parameters, recorder, flushing=flushing)
-        recorder.pending.add(pending)
+        recorder.gaps.begin(pending)
         return pending.statement.execution_options(**{_OPTION: ref(pending)})
 
     def _is_of_the_flush(

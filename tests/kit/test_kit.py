@@ -8,6 +8,7 @@ from async_continuum.manager.recorder import Recorder
 from tests.domain import Article, Base, manager
 from tests.kit import mode
 from tests.kit.databases import Databases
+from tests.kit.invariants import assert_invariants
 from tests.kit.leftovers import leftovers
 from tests.kit.places import Places
 
@@ -19,10 +20,12 @@ async def test_a_database_serves_the_next_test_as_good_as_new(backend: str, plac
     for _ in range(3):
         async with places.fresh(backend, Base.metadata) as place:
             urls.add(place.url)
-            async with AsyncSession(place.usual_engine()) as session:
+            engine = place.usual_engine()
+            async with AsyncSession(engine) as session:
                 assert await session.get(Article, 1) is None
                 session.add(Article(id=1, name="one"))
                 await session.commit()
+            await assert_invariants(engine, manager)
     assert len(urls) == 1
 
 

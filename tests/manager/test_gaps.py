@@ -1,12 +1,14 @@
-"""A statement whose recording fails is not committed, whoever catches the error."""
+"""A statement that fails, or whose recording does, is not committed, whoever catches the error."""
+
+import asyncio
 
 import pytest
-from sqlalchemy import insert, select, update
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 import async_continuum as ac
-from tests.domain import Article, Tag
+from tests.domain import Article, Comment, Tag
 from tests.kit.history import told
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.sessions_record("a trigger that fails takes the stateme
 STATEMENTS = {
     "insert": insert(Article).values(id=2, name="two"),
     "update": update(Article).values(name="two"),
+    "delete": delete(Article),
     "of the table": update(Article.__table__).values(name="two"),
 }
 
@@ -71,3 +74,60 @@ async def test_a_savepoint_that_began_later_does_not(sessions: Sessions, article
             await session.commit()
         await session.rollback()
     assert await told(sessions, Article, 1, "name") == [("INSERT", "one")]
+
+
+async def test_one_that_is_cancelled_while_it_is_recorded_is_not_committed(sessions: Sessions, article: None) -> None:
+    def cancelled() -> int:
+        raise asyncio.CancelledError
+
+    async with sessions() as session:
+        with ac.versioning_context(user=cancelled), pytest.raises(asyncio.CancelledError):
+            await session.execute(STATEMENTS["update"])
+        with pytest.raises(InvalidRequestError, match=r"Roll back.*CancelledError"):
+            await session.commit()
+        await session.rollback()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one")]
+
+
+FAILING = {
+    "delete": delete(Article),
+    "delete by key": delete(Article).where(Article.id == 1),
+    "move": update(Article).values(id=Article.id + 1).where(Article.id == 1),
+}
+
+
+@pytest.fixture
+async def commented(sessions: Sessions, article: None) -> None:
+    """A comment that keeps its article from being deleted or moved."""
+    async with sessions() as session:
+        session.add(Comment(id=1, text="stays", article_id=1))
+        await session.commit()
+
+
+@pytest.mark.parametrize("statement", FAILING)
+async def test_a_delete_that_fails_leaves_no_history_of_it(sessions: Sessions, commented: None, statement: str) -> None:
+    async with sessions() as session:
+        with pytest.raises(IntegrityError):
+            await session.execute(FAILING[statement])
+        with pytest.raises(InvalidRequestError, match=r"has failed in it.*Roll back.*begin_nested"):
+            await session.commit()
+        await session.rollback()
+        with pytest.raises(IntegrityError):
+            async with session.begin_nested():
+                await session.execute(FAILING[statement])
+        await session.execute(update(Article).values(name="two"))
+        await session.commit()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "two")]
+
+
+async def test_an_update_that_fails_is_no_matter_where_the_database_goes_on(
+    sessions: Sessions, article: None, backend: str
+) -> None:
+    async with sessions() as session:
+        with pytest.raises(IntegrityError):
+            await session.execute(update(Article).values(name=None))
+        if backend == "postgresql":
+            await session.rollback()
+        await session.execute(update(Article).values(name="two"))
+        await session.commit()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "two")]
