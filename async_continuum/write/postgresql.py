@@ -133,8 +133,9 @@ class PostgresqlStatements:
             if written.overtaken or written.rows == counted or written.left == 0:
                 return written
             transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
-        elif counted is not None and gone and not self.pieces.followers:
-            # A snapshot taken before the wait for another writer would not show what that writer recorded.
+        if counted is not None and gone and not self.pieces.followers:
+            # A snapshot taken before the wait for another writer would not show what that writer recorded; and the
+            # row that is there now need not be the one that the usual case has waited for.
             connection.execute(self.lock, parameters)
         return self._run(connection, kind, parameters, transaction_id, table, values, rows)
 
