@@ -197,12 +197,15 @@ def _version_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     return type_
 
 
+_OPERATION = OperationType()
+
+
 def _own_columns(settings: Settings) -> list[Column[Any]]:
     begins: Column[Any] = Column(
         settings.transaction_column_name, transaction_id_type(), primary_key=True, autoincrement=False
     )
     ends: Column[Any] = Column(settings.end_transaction_column_name, transaction_id_type())
-    operation: Column[Any] = Column(settings.operation_type_column_name, OperationType(), nullable=False)
+    operation: Column[Any] = Column(settings.operation_type_column_name, _OPERATION, nullable=False)
     return [begins, ends, operation] if settings.strategy == "validity" else [begins, operation]
 
 

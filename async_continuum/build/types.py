@@ -23,7 +23,10 @@ before it restricts it: 43 ms rather than 3 for the tags of 100 versions.
 
 def transaction_id_type() -> TypeEngine[int]:
     """Give the type of a transaction id; SQLite counts up only a column that is INTEGER."""
-    return BigInteger().with_variant(Integer(), "sqlite")
+    return _TRANSACTION_ID
+
+
+_TRANSACTION_ID = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -9,12 +9,7 @@ from typing import Any
 from sqlalchemy import Column, and_, func, inspect, select
 from sqlalchemy.ext.associationproxy import AssociationProxy
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
-from sqlalchemy.orm import (
-    Mapper,
-    column_property,
-    foreign,
-    relationship,
-)
+from sqlalchemy.orm import InspectionAttr, Mapper, column_property, foreign, relationship
 from sqlalchemy.orm.descriptor_props import ConcreteInheritedProperty
 
 from async_continuum.build.concrete import concrete_arguments, is_united
@@ -130,10 +125,14 @@ def has_own(mapper: Mapper[Any], name: str) -> bool:
     return mapper.has_property(name) and not isinstance(mapper.get_property(name), ConcreteInheritedProperty)
 
 
+_DERIVED = (hybrid_property, hybrid_method, AssociationProxy)
+
+
 def _hybrids(model: type) -> Iterator[tuple[str, Any]]:
     for cls in reversed(model.__mro__):
         for name, value in vars(cls).items():
-            if isinstance(value, (hybrid_property, hybrid_method, AssociationProxy)):
+            # The first look spares each attribute of each base class the second, which asks abstract classes.
+            if isinstance(value, InspectionAttr) and isinstance(value, _DERIVED):
                 yield name, value
 
 
