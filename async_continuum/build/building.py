@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import ClauseElement, visitors
 
 from async_continuum.build.blueprint import ATTRIBUTE, HIDDEN, INFO, Blueprint, find_any
-from async_continuum.build.concrete import concrete_base, unite, united
+from async_continuum.build.concrete import concrete_base, forget_to_come, unite, united
 from async_continuum.build.conditions import refuse_another
 from async_continuum.build.derived import attributes_of
 from async_continuum.build.mapped import unmap_class, withdraw
@@ -221,6 +221,7 @@ def detach(blueprint: Blueprint) -> None:
     if blueprint.version_class is not None:
         withdraw(blueprint.version_class)
         unmap_class(blueprint.version_class)
+    forget_to_come(blueprint.model)
     if above is not None and above.hidden and not any(_has_any(each) for each in _below(above)):
         detach(above)
 

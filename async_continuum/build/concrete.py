@@ -183,6 +183,14 @@ def detach_abstract(blueprint: Blueprint) -> None:
     unmap_class(blueprint.version_class)
 
 
+def forget_to_come(model: type) -> None:
+    """Forget the version classes that were to come above a class, which has no history any more."""
+    for each in model.__mro__[1:]:
+        # Those that came are taken away by `detach_abstract`.
+        if _PENDING in vars(each) and ATTRIBUTE not in vars(each):
+            delattr(each, _PENDING)
+
+
 def _to_come(model: type, base: type) -> type:
     """Make the version class of a class that is mapped after those below it; it is mapped by `build_abstract`."""
     if _PENDING not in vars(model):

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import String, select
+from sqlalchemy.dialects import postgresql  # noqa: F401 - its catalog's columns listen for themselves, once
 from sqlalchemy.event import registry
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from async_continuum import (
@@ -29,6 +31,11 @@ def listeners() -> int:
     """Count what is listened to in this process, by SQLAlchemy's own books."""
     gc.collect()
     return sum(len(collections) for collections in registry._key_to_collection.values())
+
+
+def kept_on(model: type) -> set[str]:
+    """Name what a model has been given to find its history by."""
+    return {name for name in vars(model) if "version" in name or "blueprint" in name}
 
 
 @pytest.fixture
@@ -64,6 +71,27 @@ def test_as_many_listeners_as_before_are_left(manager: VersioningManager, config
     assert listeners() > before
     remove_versioning(manager=manager)
     assert listeners() == before
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_classes_without_a_table_keep_nothing(manager: VersioningManager, configured: bool) -> None:
+    Base = new_base()
+
+    class Animal(AbstractConcreteBase, Base):
+        name: Mapped[str]
+
+    make_versioned(mapper=Base, manager=manager, user_cls=None)
+
+    class Cat(Versioned, Animal):
+        __tablename__ = "cat"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        __mapper_args__ = {"concrete": True, "polymorphic_identity": "cat"}
+
+    if configured:
+        Base.registry.configure()
+    assert kept_on(Animal)
+    remove_versioning(manager=manager)
+    assert not kept_on(Animal)
 
 
 def test_models_declared_in_between_leave_no_listener_either(manager: VersioningManager) -> None:
