@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,14 @@ def test_rooms_are_entered_through_the_door(file: Path) -> None:
         if found.room not in (room_of(file), "__init__") and reaches_past_the_door(found.target)
     ]
     assert past_the_door == []
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
+    """What pytest leaves out by itself are folders called "build", which is one of our rooms."""
+    left_out = pytestconfig.getini("norecursedirs")
+    folders = {folder for file in (ROOT / "tests").rglob("test_*.py") for folder in file.relative_to(ROOT).parts[:-1]}
+    assert "build" in folders
+    assert not [folder for folder in folders if any(fnmatch(folder, pattern) for pattern in left_out)]
 
 
 def test_importing_the_package_imports_no_driver_and_no_framework() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, MetaData, Null
+from sqlalchemy.engine.mock import MockConnection
 
 from async_continuum.build import Blueprint, TableHistory
 from async_continuum.errors import ImproperlyConfigured
@@ -36,10 +37,15 @@ class Triggers:
     def __init__(self, coverage: Coverage) -> None:
         self._coverage = coverage
 
-    def after_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
+    def after_create(self, target: MetaData, connection: Connection | MockConnection, **_: Any) -> None:
         """Install the triggers that are missing or stale, and take those away whose class is recorded otherwise now."""
         plans = self._plans(target, connection)
         if not plans:
+            return
+        if isinstance(connection, MockConnection):
+            # That of create_mock_engine(), which writes a script and can be asked for nothing.
+            for plan in (plan for plan, native in plans if native):
+                create_triggers(connection, plan)
             return
         known = installed(connection)
         wanted = [plan for plan, native in plans if native and known.get((plan.schema, plan.name)) != plan.fingerprint]
@@ -49,7 +55,9 @@ class Triggers:
             if not native and (plan.schema, plan.name) in known:
                 drop_triggers(connection, plan)
 
-    def before_drop(self, target: MetaData, connection: Connection, tables: Any = None, **_: Any) -> None:
+    def before_drop(
+        self, target: MetaData, connection: Connection | MockConnection, tables: Any = None, **_: Any
+    ) -> None:
         """Take the triggers of tables away that are dropped, or whose history is."""
         going = set(target.tables.values() if tables is None else tables)
         if connection.dialect.name == "postgresql":
@@ -58,7 +66,7 @@ class Triggers:
                 if history.settings.native_versioning and touched & going:
                     drop_triggers(connection, plan)
 
-    def _plans(self, target: MetaData, connection: Connection) -> list[tuple[TriggerPlan, bool]]:
+    def _plans(self, target: MetaData, connection: Connection | MockConnection) -> list[tuple[TriggerPlan, bool]]:
         if connection.dialect.name != "postgresql":
             return []
         return [
@@ -118,8 +126,10 @@ def _refuse_plugins(blueprint: Blueprint, history: TableHistory, plugins: Plugin
         )
 
 
-def translation(connection: Connection) -> Mapping[str | None, str | None]:
-    """Give the connection's ``schema_translate_map``."""
+def translation(connection: Connection | MockConnection) -> Mapping[str | None, str | None]:
+    """Give the connection's ``schema_translate_map``; a mock connection has none."""
+    if isinstance(connection, MockConnection):
+        return {}
     found: Mapping[str | None, str | None] | None = connection.get_execution_options().get("schema_translate_map")
     return found or {}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
@@ -28,13 +29,13 @@ def _compile(element: TriggerDDL, compiler: DDLCompiler, **_: Any) -> str:
     return text
 
 
-def create_triggers(connection: Connection, plan: TriggerPlan) -> None:
+def create_triggers(connection: Connection | MockConnection, plan: TriggerPlan) -> None:
     """Install the triggers of a table, or replace them by what they should be."""
     for statement in create_statements(plan):
         connection.execute(TriggerDDL(statement))
 
 
-def drop_triggers(connection: Connection, plan: TriggerPlan) -> None:
+def drop_triggers(connection: Connection | MockConnection, plan: TriggerPlan) -> None:
     """Take the triggers of a table away, as far as they are there."""
     for statement in drop_statements(plan):
         connection.execute(TriggerDDL(statement))

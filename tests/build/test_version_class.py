@@ -36,7 +36,7 @@ def test_attributes_are_called_as_in_the_model() -> None:
     own = {"transaction_id", "end_transaction_id", "operation_type"}
     assert names - own == set(inspect(Person).column_attrs.keys())
     assert inspect(PersonVersion).attrs["given"].columns[0].name == "family"
-    assert inspect(PersonVersion).relationships.keys() == ["transaction", "version_parent"]
+    assert inspect(PersonVersion).relationships.keys() == ["transaction", "end_transaction", "version_parent"]
 
 
 async def test_synonyms_and_crosswise_names_hold_their_own_values(session: AsyncSession) -> None:
