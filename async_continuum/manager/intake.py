@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, inspect
-from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
@@ -262,7 +261,6 @@ class Intake:
                 inspect(model).registry.configure()
         return sorted(set(target.tables) - before)
 
-    def _before_create(self, target: MetaData, connection: Connection | MockConnection, **_: Any) -> None:
+    def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
         for name in self.complete(target):
-            # That of create_mock_engine() cannot say what is there.
-            target.tables[name].create(connection, checkfirst=not isinstance(connection, MockConnection))
+            target.tables[name].create(connection, checkfirst=True)
