@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ARRAY, Integer, Text, and_, any_, bindparam, func, select, tuple_
+from sqlalchemy import ARRAY, Integer, Text, and_, any_, bindparam, func, or_, select, tuple_
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import LargeBinary, TypeEngine
@@ -16,6 +16,7 @@ Key = tuple[Any, ...]
 Columns = Sequence[ColumnElement[Any]]
 
 CHUNK = 400
+_SIZES = (4, 16, 64, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +26,23 @@ class Keys:
     name: str
     among: Callable[[Columns, str], ColumnElement[bool]]
     bind: Callable[[Any, str], dict[str, Any]]
-    chunked: bool = False
+    chunk: int | None = None
+    """How many it takes at once; None for any number."""
     count: ColumnElement[int] | None = None
     """How many they are, where only the database knows."""
 
+    @property
+    def chunked(self) -> bool:
+        """Say whether many keys take more than one execution."""
+        return self.chunk is not None
+
     def batches(self, keys: AnyKeys) -> Iterator[AnyKeys]:
         """Split ``keys`` into what one execution takes: all of them, or chunks where the database has no better way."""
-        if isinstance(keys, MarkedKeys) or not self.chunked:
+        if isinstance(keys, MarkedKeys) or self.chunk is None:
             yield keys
             return
-        for start in range(0, len(keys), CHUNK):
-            yield keys[start : start + CHUNK]
+        for start in range(0, len(keys), self.chunk):
+            yield keys[start : start + self.chunk]
 
 
 Part = Literal["none", "some", "all"]
@@ -77,6 +84,8 @@ def keys_for(types: Sequence[TypeEngine[Any]], keys: AnyKeys, dialect: Dialect) 
             encode = _encoder(types, dialect)
             if _are_integers(types) or all(_survives_json(value) for key in keys for value in encode(key)):
                 return _json(len(types), encode)
+    elif len(types) > 1:
+        return _alternatives(types, size=next((size for size in _SIZES if len(keys) <= size), _SIZES[-1]))
     return _chunks(types)
 
 
@@ -168,4 +177,20 @@ def _chunks(types: Sequence[TypeEngine[Any]]) -> Keys:
     def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
         return {parameter(name): [key[0] for key in keys] if len(types) == 1 else list(keys)}
 
-    return Keys("chunks", among, bind, chunked=True)
+    return Keys("chunks", among, bind, chunk=CHUNK)
+
+
+def _alternatives(types: Sequence[TypeEngine[Any]], *, size: int) -> Keys:
+    # SQLAlchemy compares a list of tuples without the expressions that their types wrap parameters in. There are some
+    # sizes only, so that statements are reused; what is over repeats the last key, or matches nothing.
+    ways = [_one(types) for _ in range(size)]
+
+    def among(columns: Columns, name: str) -> ColumnElement[bool]:
+        return or_(*(way.among(columns, f"{name}_{n}") for n, way in enumerate(ways)))
+
+    def bind(keys: Sequence[Key], name: str) -> dict[str, Any]:
+        rest = keys[-1] if keys else (None,) * len(types)
+        whole = [*keys, *(rest for _ in range(size - len(keys)))]
+        return {n: v for i, key in enumerate(whole) for n, v in ways[i].bind([key], f"{name}_{i}").items()}
+
+    return Keys(f"alternatives of {size}", among, bind, chunk=size)

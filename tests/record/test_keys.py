@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import Float, Integer, LargeBinary, String, func, select
+from sqlalchemy import Float, Integer, LargeBinary, String, TypeDecorator, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -50,6 +50,23 @@ class Word(Versioned, Base):
 class Measure(Versioned, Base):
     __tablename__ = "measure"
     key: Mapped[float] = mapped_column(Float(53), primary_key=True, autoincrement=False)
+    value: Mapped[int]
+
+
+class Lowered(TypeDecorator[str]):
+    """Written through a function of the database."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def bind_expression(self, bindvalue: Any) -> Any:
+        return func.lower(bindvalue)
+
+
+class Account(Versioned, Base):
+    __tablename__ = "account"
+    email: Mapped[str] = mapped_column(Lowered, primary_key=True)
+    tenant: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     value: Mapped[int]
 
 
@@ -119,6 +136,30 @@ async def test_keys_of_every_kind(sessions: Sessions, model: Any, old: Any, new:
 @pytest.mark.parametrize(("model", "old", "new", "name", "values"), OWN_KEYS)
 async def test_keys_of_odd_kinds(database: Databases, model: Any, old: Any, new: Any, name: str, values: Any) -> None:
     await every_life_of_a_key(await database(Base, manager), model, old, new, name, values)
+
+
+@pytest.mark.parametrize("number", [2, 5, 300])
+async def test_keys_that_are_wrapped_in_sql_are_found_whatever_their_number(database: Databases, number: int) -> None:
+    sessions = await database(Base, manager)
+    everybody = range(number)
+    async with sessions() as session:
+        session.add_all([Account(email=f"{n}@X.org", tenant=n % 2, value=0) for n in everybody])
+        await session.commit()
+        for account in await session.scalars(select(Account)):
+            account.value = 1
+        await session.commit()
+        await session.execute(update(Account).values(value=2))
+        await session.commit()
+        changed = [{"email": f"{n}@X.org", "tenant": n % 2, "value": 3} for n in everybody]
+        await session.execute(update(Account), changed)
+        await session.execute(delete(Account).where(Account.tenant == 1))
+        await session.commit()
+        versions = [await ac.versions_of(session, Account, (f"{n}@X.org", n % 2)) for n in everybody[::10]]
+        assert await ac.verify(session, Account) == []
+    for n, found in zip(everybody[::10], versions, strict=True):
+        last = ac.Operation.DELETE if n % 2 else ac.Operation.UPDATE
+        assert [version.value for version in found] == ([0, 1, 2, 2] if n % 2 else [0, 1, 2, 3])
+        assert found[-1].operation_type is last
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
