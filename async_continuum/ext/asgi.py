@@ -63,7 +63,9 @@ class VersioningMiddleware:
         client = scope.get("client")
         address = self._proxies.sender(client[0] if client else None, headers)
         meta = {} if self._request_id is None else {"request_id": IfStored(_request_id(headers, self._request_id))}
-        with versioning_context(user=await self._user_of(scope), remote_addr=address, meta=meta):
+        known = {"user": await self._user_of(scope), "remote_addr": address}
+        # What the request does not tell leaves what holds around it.
+        with versioning_context(meta=meta, **{name: value for name, value in known.items() if value is not None}):
             await self.app(scope, receive, send)
 
     async def _user_of(self, scope: Scope) -> Any:

@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from async_continuum.errors import ClassNotVersioned, ColumnNotVersioned, ReadOnlySession
+from async_continuum.past.grouping import depending_columns
 from async_continuum.past.guard import guard
 from async_continuum.past.signed import histories, tables_of_history
 from async_continuum.past.standin import StandIn, missing_in, nothing, stand_in
@@ -159,6 +160,12 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
 
     def visit_tstring(self, tstring: Any, *args: Any, **kw: Any) -> Any:
         raise ReadOnlySession(tstring, because=_TEXT)
+
+    def group_by_clause(self, select: Any, **kw: Any) -> Any:
+        grouped = super().group_by_clause(select, **kw)
+        if not grouped or self.dialect.name != "postgresql":
+            return grouped
+        return ", ".join([grouped, *(self.process(column, **kw) for column in depending_columns(select))])
 
     def for_update_clause(self, select: Any, **kw: Any) -> Any:
         raise ReadOnlySession(select, named="a select() with with_for_update()", because=_LOCK)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection, Dialect, FunctionElement, inspect
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from async_continuum.errors import ReadOnlySession
 from async_continuum.past.compiler import Live, past_dialect
@@ -87,6 +87,10 @@ class PastSession(InThePast, Session):
     def connection(self, *args: Any, **kw: Any) -> NoReturn:
         """Refuse: what is executed on a connection is not read as of a moment."""
         raise ReadOnlySession("connection()", because="it would show the present. Take the source's own.")
+
+    def begin_nested(self) -> SessionTransaction:
+        """Begin a savepoint of the source's transaction, which is this session's as well."""
+        return self.past_view.source.begin_nested()
 
     def flush(self, objects: Any = None) -> None:
         """Refuse whatever would be written. Raises `ReadOnlySession`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
@@ -22,6 +23,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class _Absent(Enum):
+    """Stands for an argument that is not given: None is a value, nobody."""
+
+    NOT_GIVEN = "not given"
+
+
+_NOT_GIVEN: Any = _Absent.NOT_GIVEN
 _SESSION_KEY = "async_continuum.context"
 
 
@@ -125,15 +135,16 @@ class versioning_context(_Scope):
     ``user`` is a key, a mapped object (also an expired, detached or foreign one: its key is read without IO), or a
     callable that gives either, called at the first recording of a transaction. A coroutine function is awaited when
     the block begins, which then has to be an ``async with``, or to decorate a coroutine function. Contexts nest and
-    add up. Also usable as a decorator of functions and coroutine functions.
+    add up; None is nobody, and takes back what holds around the block. Also usable as a decorator of functions and
+    coroutine functions.
     """
 
     def __init__(
         self,
         *,
-        user: Any = None,
-        user_id: Any = None,
-        remote_addr: str | None = None,
+        user: Any = _NOT_GIVEN,
+        user_id: Any = _NOT_GIVEN,
+        remote_addr: str | None = _NOT_GIVEN,
         meta: Mapping[str, Any] | None = None,
         **transaction_columns: Any,
     ) -> None:
@@ -157,6 +168,9 @@ class versioning_disabled(_Scope):
     """Record nothing of what is flushed in this block; of the given models only, where some are given."""
 
     def __init__(self, *models: type) -> None:
+        for model in models:
+            if not isinstance(model, type):
+                raise TypeError(f"versioning_disabled() takes model classes, not {model!r}")
         self._models = frozenset(models)
 
     def __enter__(self) -> None:
@@ -182,15 +196,15 @@ def is_anything_disabled() -> bool:
 def set_context(
     session: AsyncSession | async_scoped_session[Any] | Session,
     *,
-    user: Any = None,
-    user_id: Any = None,
-    remote_addr: str | None = None,
+    user: Any = _NOT_GIVEN,
+    user_id: Any = _NOT_GIVEN,
+    remote_addr: str | None = _NOT_GIVEN,
     meta: Mapping[str, Any] | None = None,
     **transaction_columns: Any,
 ) -> None:
     """Give every later transaction of one session a user, an address, a reason; they win over `versioning_context`.
 
-    Calls add up. What a FastAPI dependency calls, where the user is known only there.
+    Calls add up, and None takes a value back. What a FastAPI dependency calls, where the user is known only there.
     """
     if not isinstance(session, (AsyncSession, async_scoped_session, Session)):
         raise wrong_session(session, wanted="an AsyncSession")
@@ -208,10 +222,10 @@ def context_of(session: Session) -> Context:
 def under(context: Context, defaults: Sequence[Mapping[str, Any]]) -> Context:
     """Lay a context over what plugins say, as arguments of `versioning_context`; the first of them wins."""
     for given in reversed(defaults):
-        known = {"user": None, "user_id": None, "remote_addr": None, "meta": None, **given}
-        user, user_id, address, meta = (known.pop(name) for name in ("user", "user_id", "remote_addr", "meta"))
-        own = _context(user, user_id, address, meta, known)
-        context = context.over(own)
+        known = dict(given)
+        user, user_id, address = (known.pop(name, _NOT_GIVEN) for name in ("user", "user_id", "remote_addr"))
+        meta = known.pop("meta", None)
+        context = context.over(_context(user, user_id, address, meta, known))
     return context
 
 
@@ -225,6 +239,8 @@ def transaction_values(context: Context, table: Table) -> dict[str, Any]:
         resolved = now(value)
         if is_mapped(resolved):
             resolved = key_of(resolved)
+        if name not in table.c and resolved is None:
+            continue
         if name not in table.c:
             remedy = (
                 "name the user class in make_versioned(user_cls=...)"
@@ -250,11 +266,11 @@ def transaction_values(context: Context, table: Table) -> dict[str, Any]:
 def _context(
     user: Any, user_id: Any, remote_addr: str | None, meta: Mapping[str, Any] | None, columns: Mapping[str, Any]
 ) -> Context:
-    if user is not None and user_id is not None:
+    if user is not _NOT_GIVEN and user_id is not _NOT_GIVEN:
         raise TypeError("give user= or user_id=, not both")
-    given = {"user_id": user if user is not None else user_id, "remote_addr": remote_addr, **columns}
+    given = {"user_id": user if user is not _NOT_GIVEN else user_id, "remote_addr": remote_addr, **columns}
     return Context(
-        MappingProxyType({name: value for name, value in given.items() if value is not None}),
+        MappingProxyType({name: value for name, value in given.items() if value is not _NOT_GIVEN}),
         MappingProxyType(dict(meta or {})),
     )
 

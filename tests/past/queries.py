@@ -277,6 +277,23 @@ QUESTIONS: dict[str, Question] = {
     "minimum and maximum": rows(lambda m: select(func.min(m.Review.name), func.max(m.Review.stars)).where(true())),
     "distinct": rows(lambda m: select(m.Author.name).distinct()),
     "count distinct": rows(lambda m: select(func.count(distinct(m.Book.author_id)), func.max(m.Book.first))),
+    "grouped by a key": rows(
+        lambda m: select(m.Author, func.count(m.Book.id)).join(m.Author.books, isouter=True).group_by(m.Author.id)
+    ),
+    "grouped by a key, under other names": rows(
+        lambda m: (
+            select(other := aliased(m.Author), func.count(m.Book.id).label("books"))
+            .join(m.Book, m.Book.author_id == other.id, isouter=True)
+            .group_by(other.id)
+            .having(func.length(other.name) > 0)
+            .order_by(other.name)
+        )
+    ),
+    "grouped by keys, in a subquery": rows(
+        lambda m: select(
+            select(m.Credit, func.count().label("number")).group_by(m.Credit.book_id, m.Credit.author_id).subquery()
+        )
+    ),
     "grouped": rows(lambda m: select(m.Review.book_id, func.avg(m.Review.stars)).group_by(m.Review.book_id)),
     "grouped and having": rows(
         lambda m: select(m.Review.book_id, func.max(m.Review.stars)).group_by(m.Review.book_id).having(func.count() > 1)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import event, func, inspect, select
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, with_loader_criteria
 
@@ -140,6 +140,23 @@ async def test_one_connection_serves_the_present_and_any_number_of_pasts(place, 
         await session.rollback()
         assert await session.scalar(select(Article.name)) == "two"
     assert engine.pool.checkedout() == 0
+
+
+async def test_what_fails_in_a_savepoint_of_the_past_leaves_the_present_alone(session):
+    first = await write(session, "one")
+    await write(session, "two")
+    (await session.get_one(Article, 1)).name = "three"
+    async with as_of(session, first) as past:
+        with pytest.raises(DBAPIError):
+            async with past.begin_nested():
+                await past.scalar(select(func.no_such_function(Article.name)))
+        assert await past.scalar(select(Article.name)) == "one"
+        with pytest.raises(ZeroDivisionError):
+            async with past.begin_nested() as savepoint:
+                assert savepoint.is_active
+                raise ZeroDivisionError
+    await session.commit()
+    assert await name_at(session, EVER) == "three"
 
 
 async def test_savepoints_of_the_source_come_and_go(session):

@@ -61,6 +61,18 @@ async def test_contexts_nest_and_add_up(signed):
             assert await signed() == (8, None)
 
 
+async def test_none_is_nobody_and_takes_back_what_was_given(signed, session):
+    with versioning_context(user=5, remote_addr="10.0.0.7"):
+        with versioning_context(user=None):
+            assert await signed() == (None, "10.0.0.7")
+        assert await signed() == (5, "10.0.0.7")
+        set_context(session, user=6)
+        assert await signed() == (6, "10.0.0.7")
+        set_context(session, user=None, remote_addr=None)
+        assert await signed() == (None, None)
+    assert await signed() == (None, None)
+
+
 async def test_a_context_ends_with_an_exception_too(signed):
     with pytest.raises(ZeroDivisionError), versioning_context(user=5):
         raise ZeroDivisionError
