@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Select, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, RelationshipProperty, aliased, subqueryload
+from sqlalchemy.orm import Mapper, RelationshipProperty, aliased, subqueryload, undefer
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.sql import visitors
 
@@ -67,7 +67,9 @@ class Survey:
         names = [getattr(blueprint.model, name) for name in blueprint.key]
         types = settable(blueprint)
         unloaded = [entity for entity in new if not self._is_loaded(entity, types)]
-        statement: Select[Any] = select(blueprint.model)
+        # A column that is deferred is compared as well, whatever its raiseload says to others.
+        undeferred = [undefer(getattr(blueprint.model, n)) for n in types if inspect(blueprint.model).attrs[n].deferred]
+        statement: Select[Any] = select(blueprint.model).options(*undeferred)
         for result in await self._among(statement, names, blueprint, [entity.key for entity in unloaded]):
             self.live[Entity(type(result[0]), _identity(result[0]))] = result[0]
         for entity, version in new.items():

@@ -1,11 +1,11 @@
 """A version takes its relations back with it: what was there then is there again, what came later is not."""
 
 import pytest
-from sqlalchemy import func, inspect, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ForeignKey, func, inspect, select, update
+from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
 import async_continuum as ac
-from async_continuum import versions_of
+from async_continuum import Versioned, versions_of
 from tests.links.magazine import links
 from tests.revert.web import WEBS
 
@@ -443,3 +443,38 @@ async def test_the_statements_of_a_path_over_several_classes_do_not_grow(session
             )
             assert list(map(tuple, await session.execute(found))) == [("n", "n", key)] * size
     assert len(counted[0]) == len(counted[1]), "\n\n".join(counted[1])
+
+
+@pytest.mark.parametrize("raiseload", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+async def test_columns_that_are_deferred_are_reverted_in_related_rows(own, database, raiseload, held):
+    Base, manager = own()
+
+    class Book(Versioned, Base):
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        pages: Mapped[list["Page"]] = relationship()
+
+    class Page(Versioned, Base):
+        __tablename__ = "page"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        text: Mapped[str] = mapped_column(deferred=True, deferred_raiseload=raiseload)
+        book_id: Mapped[int] = mapped_column(ForeignKey("book.id"))
+
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        session.add(Book(id=1, pages=[Page(id=1, text="one"), Page(id=2, text="same")]))
+        await session.commit()
+        await session.execute(update(Page).where(Page.id == 1).values(text="two"))
+        await session.commit()
+    async with sessions() as session:
+        pages = (await session.scalars(select(Page))).all() if held else []
+        plan = await (await versions_of(session, Book, 1)[0]).plan_revert(session, relations=["pages"])
+        assert [entity.key for entity in plan.updated] == [(1,)]
+        await (await versions_of(session, Book, 1)[0]).revert(session, relations=["pages"])
+        await session.commit()
+        assert len(pages) == (2 if held else 0)
+    async with sessions() as session:
+        texts = await session.execute(select(Page.id, Page.text).order_by(Page.id))
+        assert [tuple(row) for row in texts] == [(1, "one"), (2, "same")]
+        assert len(await versions_of(session, Page, 2)) == 1
