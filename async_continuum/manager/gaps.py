@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session, SessionTransaction
@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 class Waiting(Protocol):
     """A statement that is being executed."""
 
-    gone: Any
-    """The rows that were versioned as going, if any, before it ran."""
+    @property
+    def left_behind(self) -> str | None:
+        """Say what may stand of it in the rows or in history, where it fails; None for nothing."""
 
 
 class Gaps:
@@ -50,11 +51,9 @@ class Gaps:
 
     def refuse(self) -> None:
         """Raise `InvalidRequestError` where the transaction must not be committed."""
-        if any(statement.gone for statement in self._waiting):
-            raise InvalidRequestError(
-                "this transaction cannot be committed: a DELETE, or an UPDATE of keys, has failed in it, whose rows "
-                f"history had been told were going. {_REMEDY}"
-            )
+        for statement in self._waiting:
+            if statement.left_behind is not None:
+                raise InvalidRequestError(f"this transaction cannot be committed: {statement.left_behind}. {_REMEDY}")
         if self._failed:
             error, _ = self._failed[0]
             raise InvalidRequestError(

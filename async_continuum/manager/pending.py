@@ -56,6 +56,18 @@ class Pending:
     """Whether it inserts rows and updates others."""
     done: bool = field(default=False, init=False)
 
+    @property
+    def left_behind(self) -> str | None:
+        """Say what may stand of it in the rows or in history, where it fails; None for nothing."""
+        if self.gone:
+            return "a DELETE, or an UPDATE of keys, has failed in it, whose rows history had been told were going"
+        if len(self.parameters) > 1:
+            return "a statement of several parameter sets has failed in it, whose first ones may stand, unrecorded"
+        # Private: SQLite's UPDATE OR FAIL keeps what it did before the row at which it fails.
+        if any("FAIL" in str(prefix).upper() for prefix, _ in self.statement._prefixes):
+            return "a statement has failed in it that keeps what it had done by then, unrecorded"
+        return None
+
     def rewritten(self, text: str, context: Any) -> str:
         """Give the statement's text as it is to be sent."""
         if not self.returning:

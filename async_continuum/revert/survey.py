@@ -68,7 +68,8 @@ class Survey:
         types = settable(blueprint)
         unloaded = [entity for entity in new if not self._is_loaded(entity, types)]
         # A column that is deferred is compared as well, whatever its raiseload says to others.
-        undeferred = [undefer(getattr(blueprint.model, n)) for n in types if inspect(blueprint.model).attrs[n].deferred]
+        attributes: Any = inspect(blueprint.model).attrs
+        undeferred = [undefer(getattr(blueprint.model, name)) for name in types if attributes[name].deferred]
         statement: Select[Any] = select(blueprint.model).options(*undeferred)
         for result in await self._among(statement, names, blueprint, [entity.key for entity in unloaded]):
             self.live[Entity(type(result[0]), _identity(result[0]))] = result[0]

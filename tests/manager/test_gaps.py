@@ -1,9 +1,10 @@
 """A statement that fails, or whose recording does, is not committed, whoever catches the error."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -118,6 +119,41 @@ async def test_a_delete_that_fails_leaves_no_history_of_it(sessions: Sessions, c
         await session.execute(update(Article).values(name="two"))
         await session.commit()
     assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "two")]
+
+
+PARTLY: dict[str, Any] = {
+    "ORM insert": (insert(Article), [{"id": 2, "name": "two"}, {"id": 1, "name": "taken"}]),
+    "Core insert": (insert(Article.__table__), [{"id": 2, "name": "two"}, {"id": 1, "name": "taken"}]),
+    "ORM bulk update": (update(Article), [{"id": 1, "name": "two"}, {"id": 9, "name": None}]),
+    "Core update": (
+        update(Article.__table__).where(Article.id == bindparam("key")).values(name=bindparam("value")),
+        [{"key": 1, "value": "two"}, {"key": 9, "value": None}],
+    ),
+    "or fail": (update(Article).prefix_with("OR FAIL").values(name=case((Article.id == 1, "two"))), None),
+}
+
+
+@pytest.mark.parametrize("statement", PARTLY)
+async def test_one_that_fails_on_its_way_is_not_committed(
+    sessions: Sessions, article: None, backend: str, statement: str
+) -> None:
+    if statement == "or fail" and backend != "sqlite":
+        pytest.skip("OR FAIL is SQLite's")
+    async with sessions() as session:
+        session.add(Article(id=9, name="nine"))
+        await session.commit()
+        given, parameters = PARTLY[statement]
+        with pytest.raises(IntegrityError):
+            await (await session.connection()).execute(given, parameters)
+        with pytest.raises(InvalidRequestError, match=r"has failed in it.*Roll back.*begin_nested"):
+            await session.commit()
+        await session.rollback()
+        with pytest.raises(IntegrityError):
+            async with session.begin_nested():
+                await session.execute(given, parameters)
+        await session.execute(update(Article).where(Article.id == 1).values(name="three"))
+        await session.commit()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "three")]
 
 
 async def test_an_update_that_fails_is_no_matter_where_the_database_goes_on(
