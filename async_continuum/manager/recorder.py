@@ -85,16 +85,20 @@ class Recorder:
     def record_going(self, going: Iterable[TableChanges]) -> None:
         """Version rows while they are still there, and what the database takes away with them."""
         waiting = list(going)
+        # Rows may refer to one another in a circle; None where it is not known here which of them have been told of.
+        told = {each.history: None if isinstance(each.gone, MarkedKeys) else each.gone for each in waiting}
         for changes in waiting:
             if not records(changes.history, connection := changes.connection):
                 place, ledger = self._begin(changes)
-                again = changes.history in self._seen[place]
+                perhaps = told.get(changes.history, ()) is None and not isinstance(changes.gone, MarkedKeys)
+                again = changes.history in self._seen[place] or perhaps
                 ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
                 self._follow(changes, place, ledger, changes.gone, gone=True)
             histories = (changes.history, *changes.followers)
             for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
                 if cascade.on_update if changes.moved else cascade.on_delete:
-                    keys = children(connection, cascade, changes.gone, lock=True)
+                    keys = set(children(connection, cascade, changes.gone, lock=True))
+                    keys.difference_update(told.get(cascade.child.history) or ())
                     waiting += self.changes.cascaded(connection, cascade, keys, moved=changes.moved)
 
     def record_flush(self) -> None:

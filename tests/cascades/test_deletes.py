@@ -1,9 +1,13 @@
 """What the database takes away, or re-points, in consequence of a recorded delete is recorded."""
 
+from contextlib import nullcontext
+
 import pytest
-from sqlalchemy import delete, event, insert, select, text
+from sqlalchemy import ForeignKey, delete, event, func, insert, select, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 import async_continuum as ac
+from async_continuum import Versioned, versions_of
 from tests.cascades.house import life
 from tests.links.magazine import links
 
@@ -328,3 +332,39 @@ async def test_a_core_delete_of_links_alone_asks_for_no_cascades(sessions, model
         # On SQLite three of them make and empty the place for what is marked.
         assert len(statements) - before <= (8 if backend == "sqlite" else 4), statements[before:]
         assert await session.scalar(select(models.Room.id).where(models.Room.id == 1)) == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["recorded", "older than their history"])
+@pytest.mark.parametrize("by", ["objects", "a statement", "a statement of all"])
+async def test_rows_that_refer_to_one_another_go_once(own, database, by, known):
+    Base, manager = own()
+
+    class Node(Versioned, Base):
+        __tablename__ = "node"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int | None] = mapped_column(ForeignKey("node.id", ondelete="CASCADE"))
+
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        # A root that is its own parent, with a child; and a circle of two, with a child of one of them.
+        parents = {1: 1, 2: 1, 3: None, 4: 3, 5: 4}
+        with nullcontext() if known else ac.versioning_disabled():
+            for key, parent in parents.items():
+                session.add(Node(id=key, parent_id=parent))
+                await session.flush()
+            (await session.get_one(Node, 3)).parent_id = 4
+            await session.commit()
+        match by:
+            case "objects":
+                for key in (1, 3):
+                    await session.delete(await session.get_one(Node, key))
+            case "a statement":
+                await session.execute(delete(Node).where(Node.id.in_([1, 3])))
+            case _:
+                await session.execute(delete(Node))
+        await session.commit()
+        assert await session.scalar(select(func.count()).select_from(Node)) == 0
+        for key, parent in {**parents, 3: 4}.items():
+            versions = await versions_of(session, Node, key)
+            begun = [(0, parent)] if known else []
+            assert [(v.operation_type, v.parent_id) for v in versions] == [*begun, (2, parent)]
