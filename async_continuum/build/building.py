@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -52,19 +53,33 @@ def build(
     """
     above = _above(mapper, settings, base, transaction_class)
     histories = _histories(mapper, settings, above)
-    refuse_past_default(mapper, [history.table.c[name] for history in histories for name in history.columns])
-    version_class = None
-    if settings.create_models:
-        known = None if above is None else Above(inspect(above.model), above.histories, above.version_class)
-        version_class = build_version_class(
-            mapper,
-            histories,
-            settings,
-            base=concrete_base(mapper, settings, base),
-            transaction_class=transaction_class,
-            above=known,
-        )
-    return _attach(mapper, histories, version_class, transaction_class, settings, hidden=hidden)
+    with _taken_back(histories, above):
+        refuse_past_default(mapper, [history.table.c[name] for history in histories for name in history.columns])
+        version_class = None
+        if settings.create_models:
+            known = None if above is None else Above(inspect(above.model), above.histories, above.version_class)
+            version_class = build_version_class(
+                mapper,
+                histories,
+                settings,
+                base=concrete_base(mapper, settings, base),
+                transaction_class=transaction_class,
+                above=known,
+            )
+        return _attach(mapper, histories, version_class, transaction_class, settings, hidden=hidden)
+
+
+@contextmanager
+def _taken_back(histories: Sequence[TableHistory], above: Blueprint | None) -> Iterator[None]:
+    """Take what was built for a class away again where the class is refused."""
+    try:
+        yield
+    except BaseException:
+        for history in histories:
+            if above is None or history not in above.histories:
+                history.version_table.metadata.remove(history.version_table)
+        _let_go(above)
+        raise
 
 
 def _above(mapper: Mapper[Any], settings: Settings, base: type, transaction_class: Any) -> Blueprint | None:
@@ -222,6 +237,11 @@ def detach(blueprint: Blueprint) -> None:
         withdraw(blueprint.version_class)
         unmap_class(blueprint.version_class)
     forget_to_come(blueprint.model)
+    _let_go(above)
+
+
+def _let_go(above: Blueprint | None) -> None:
+    # The history of a class that keeps none itself is there for those below it.
     if above is not None and above.hidden and not any(_has_any(each) for each in _below(above)):
         detach(above)
 

@@ -116,7 +116,11 @@ def build_table(
         record_if=condition(table, settings, model=model),
     )
     _add_indexes(history)
-    _add_extras(history, model=model)
+    try:
+        _add_extras(history, model=model)
+    except ImproperlyConfigured:
+        metadata.remove(version_table)
+        raise
     return history
 
 

@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import String, select
+from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.dialects import postgresql  # noqa: F401 - its catalog's columns listen for themselves, once
 from sqlalchemy.event import registry
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from async_continuum import (
     ClassNotVersioned,
+    ImproperlyConfigured,
     Versioned,
     VersioningManager,
     current_transaction,
@@ -23,6 +24,7 @@ from async_continuum import (
     version_class,
     versions_of,
 )
+from async_continuum.plugins import PropertyModTrackerPlugin
 from tests.kit.databases import Databases
 from tests.kit.own import new_base
 
@@ -71,6 +73,33 @@ def test_as_many_listeners_as_before_are_left(manager: VersioningManager, config
     assert listeners() > before
     remove_versioning(manager=manager)
     assert listeners() == before
+
+
+@pytest.mark.parametrize("refused", ["the base, by a plugin", "the subclass, by an option"])
+def test_a_class_that_is_refused_leaves_nothing_and_may_be_versioned_otherwise(
+    manager: VersioningManager, refused: str
+) -> None:
+    Base = new_base()
+
+    class Page(Versioned, Base):
+        __tablename__ = "page"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        text: Mapped[str]
+
+    class Title(Page):
+        __tablename__ = "title"
+        id: Mapped[int] = mapped_column(ForeignKey("page.id"), primary_key=True)
+        size: Mapped[int]
+
+    plugins = [PropertyModTrackerPlugin(), PropertyModTrackerPlugin()] if "plugin" in refused else []
+    Title.__versioned__ = {"past_default": {"size": 1}} if "option" in refused else {}
+    with pytest.raises(ImproperlyConfigured):
+        make_versioned(mapper=Base, manager=manager, user_cls=None, plugins=plugins)
+    remove_versioning(manager=manager)
+    Title.__versioned__ = {}
+    assert sorted(Base.metadata.tables) == ["page", "title"]
+    make_versioned(mapper=Base, manager=manager, user_cls=None)
+    assert version_class(Title).__table__.name == "title_version"
 
 
 @pytest.mark.parametrize("configured", [False, True])
