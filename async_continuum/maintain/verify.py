@@ -95,4 +95,6 @@ def _broken(p: Pieces) -> Select[Any]:
         .scalar_subquery()
     )
     gap = p.ends(versions).is_distinct_from(ends_at(history, versions, next_begins))
-    return select(*history.key_of(versions)).where(gap).distinct().order_by(*history.key_of(versions))
+    # Not DISTINCT: a type that wraps columns in SQL would have the order by another expression than the one selected.
+    key = history.key_of(versions)
+    return select(*key).where(gap).group_by(*key).order_by(*key)
