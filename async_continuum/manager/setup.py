@@ -46,6 +46,7 @@ def make_versioned(
 
     Raises `ImproperlyConfigured` for an unknown option or a bad value.
     """
+    _refuse_wrong_arguments(manager, user_cls)
     settings = read_options(options or {}, defaults=Settings(extras=read_plugins(plugins)))
     given = settings.transaction_cls
     if isinstance(given, type) and not issubclass(given, TransactionBase):
@@ -57,6 +58,16 @@ def make_versioned(
     if manager not in _active:
         _active.append(manager)
     return manager
+
+
+def _refuse_wrong_arguments(manager: object, user_cls: object) -> None:
+    if not isinstance(manager, VersioningManager):
+        raise ImproperlyConfigured(f"manager={manager!r} is no VersioningManager().", option="manager")
+    if not isinstance(user_cls, (type, str, type(None))):
+        raise ImproperlyConfigured(
+            f"user_cls={user_cls!r} is neither the class of your users nor its name; None switches it off.",
+            option="user_cls",
+        )
 
 
 def remove_versioning(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -119,15 +119,18 @@ class Plugins(Extras):
             yield plugin, answer
 
 
-def read_plugins(plugins: Sequence[Any] | None) -> Extras:
+def read_plugins(plugins: Iterable[Any] | None) -> Extras:
     """Read ``make_versioned(plugins=[...])``. Raises `ImproperlyConfigured` for what is no plugin."""
-    for plugin in plugins or ():
+    if isinstance(plugins, (Plugin, type)):
+        raise ImproperlyConfigured(f"plugins={plugins!r} is no list of plugins: put it into one.", option="plugins")
+    given = tuple(plugins or ())
+    for plugin in given:
         if not isinstance(plugin, Plugin):
             hint = f"give an instance, {plugin.__name__}()" if isinstance(plugin, type) else "derive it from Plugin"
             raise ImproperlyConfigured(f"{plugin!r} is no plugin: {hint}.", option="plugins")
-    if len(set(map(id, plugins or ()))) < len(plugins or ()):
+    if len(set(map(id, given))) < len(given):
         raise ImproperlyConfigured("a plugin is given twice.", option="plugins")
-    return Plugins(tuple(plugins)) if plugins else NOTHING
+    return Plugins(given) if given else NOTHING
 
 
 def _named(plugin: Plugin, value: Callable[[Copying], ColumnElement[Any]]) -> Callable[[Copying], ColumnElement[Any]]:

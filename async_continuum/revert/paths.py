@@ -20,6 +20,10 @@ def read_paths(version: Any, blueprint: Blueprint, relations: Iterable[str]) -> 
         raise RevertError(f"relations={relations!r} must be a list of paths, [{relations!r}].", version=version)
     tree: Paths = {}
     for path in relations:
+        if not isinstance(path, str):
+            raise RevertError(
+                f"relations holds {path}: give paths by name, as in ['tags', 'tags.category'].", version=version
+            )
         at, model = tree, blueprint
         for name in path.split("."):
             model = _follow(version, model, name, path)

@@ -23,7 +23,7 @@ from async_continuum import (
     versioning_manager,
     versions_of,
 )
-from async_continuum.plugins import NullDeletePlugin
+from async_continuum.plugins import NullDeletePlugin, PropertyModTrackerPlugin
 from tests.kit.databases import Databases
 from tests.kit.own import Own, new_base
 from tests.kit.places import Place
@@ -171,12 +171,34 @@ def test_a_call_that_fails_leaves_nothing_switched_on(own: Own) -> None:
         ([object()], "derive it from Plugin"),
         ([NullDeletePlugin], r"give an instance, NullDeletePlugin\(\)"),
         ([a_plugin := NullDeletePlugin(), a_plugin], "given twice"),
+        (NullDeletePlugin(), "is no list of plugins"),
+        (NullDeletePlugin, "is no list of plugins"),
+        (iter([object()]), "derive it from Plugin"),
     ],
 )
-def test_what_is_no_plugin_is_refused(plugins: list[Any], problem: str) -> None:
+def test_what_is_no_plugin_is_refused(plugins: Any, problem: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=problem) as caught:
         make_versioned(manager=VersioningManager(), plugins=plugins)
     assert caught.value.option == "plugins"
+
+
+def test_plugins_are_kept_whatever_they_are_given_in(own: Own) -> None:
+    Base, _ = own(plugins=iter([PropertyModTrackerPlugin()]))
+
+    class Article(Versioned, Base):  # type: ignore[misc, valid-type]
+        __tablename__ = "article"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+
+    assert "name_mod" in version_class(Article).__table__.c
+
+
+@pytest.mark.parametrize(("argument", "value"), [("manager", 5), ("user_cls", 5), ("user_cls", object())])
+def test_what_can_be_no_manager_and_no_user_is_refused(argument: str, value: object) -> None:
+    given: dict[str, Any] = {"manager": VersioningManager(), argument: value}
+    with pytest.raises(ImproperlyConfigured, match=f"{argument}=") as caught:
+        make_versioned(**given)
+    assert caught.value.option == argument
 
 
 @pytest.mark.parametrize("kind", ["mixin", "attribute", "both", "inherited"])

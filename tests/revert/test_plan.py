@@ -216,6 +216,11 @@ async def test_one_string_for_a_list_is_refused(session, version):
         await version.revert(session, relations="tags")
 
 
+async def test_an_attribute_for_a_path_is_refused(session, models, version):
+    with pytest.raises(ac.RevertError, match=r"Article\.tags: give paths by name"):
+        await version.revert(session, relations=[models.Article.tags])
+
+
 async def state(session, models):
     """All that lives, read past the session's objects."""
     tables = [models.Article, models.Tag, models.Comment, models.Author]
