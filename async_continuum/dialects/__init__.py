@@ -3,7 +3,7 @@
 from async_continuum.dialects.beginning import begin_now, begins_by_itself, has_begun
 from async_continuum.dialects.clock import clock, shortly_after, shortly_before
 from async_continuum.dialects.compare import differs
-from async_continuum.dialects.keys import AnyKeys, Fresh, Key, Keys, MarkedKeys, fresh_part, keys_for
+from async_continuum.dialects.keys import AnyKeys, Fresh, Key, Keys, MarkedKeys, each_once, fresh_part, keys_for
 from async_continuum.dialects.marks import Marks, SettingMarks, TableMarks, marks_for, name_on
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "begins_by_itself",
     "clock",
     "differs",
+    "each_once",
     "fresh_part",
     "has_begun",
     "keys_for",

@@ -63,6 +63,13 @@ Fresh = frozenset[Key] | MarkedKeys
 """Those of some keys whose rows were inserted: of marked ones, as many as these say."""
 
 
+def each_once(some: AnyKeys, others: AnyKeys) -> list[AnyKeys]:
+    """Give all of these keys, none twice where they are in Python."""
+    if isinstance(some, MarkedKeys) or isinstance(others, MarkedKeys):
+        return [some] if some is others else [keys for keys in (some, others) if keys]
+    return [tuple(dict.fromkeys((*some, *others)))]
+
+
 def fresh_part(keys: AnyKeys, fresh: Fresh) -> tuple[Part, Sequence[Key]]:
     """Say how many of ``keys`` are among ``fresh``, and give them where they are in Python."""
     if isinstance(keys, MarkedKeys) or isinstance(fresh, MarkedKeys):

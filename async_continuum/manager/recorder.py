@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from async_continuum.build import Blueprint, TableHistory
-from async_continuum.dialects import AnyKeys, MarkedKeys
+from async_continuum.dialects import AnyKeys, MarkedKeys, each_once
 from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.gaps import Gaps
@@ -156,7 +156,7 @@ class Recorder:
         if again:
             # What was deleted before may have come again as another class.
             followers = tuple(changes.history.followers) if changes.fresh else changes.followers
-            for keys in _each_once(changes.live, changes.gone):
+            for keys in each_once(changes.live, changes.gone):
                 ledger = self._put(place, ledger, settle(replace(target, followers=followers), ledger, keys))
 
     def _follow(self, changes: TableChanges, place: Place, ledger: Ledger, keys: AnyKeys, *, gone: bool) -> Ledger:
@@ -205,8 +205,7 @@ class Recorder:
         if self._sharing.is_at(place):
             ledger = self._put(place, ledger, self._sharing.take(place, ledger))
         elif ledger.transaction_id is None:
-            table = place[1].__mapper__.local_table
-            transaction_id = new_transaction(place[0], table, *self._signed(place))
+            transaction_id = new_transaction(place[0], place[1].__mapper__.local_table, *self._signed(place))
             ledger = replace(ledger, transaction_id=transaction_id)
             self.ledgers.put(place, ledger)
         assert ledger.transaction_id is not None
@@ -215,14 +214,21 @@ class Recorder:
     def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Forget what a rollback has undone."""
         self.changes.clear()
-        self._seen = {}
-        self._moved = []
+        self._seen, self._moved = {}, []
         self.gaps.rolled_back(transaction)
         self.announcement.rolled_back()
-        undone = dict(self.ledgers)
-        self.ledgers.rolled_back(transaction)
+        self._restore(transaction)
+
+    def savepoint_rolled_back(self, connection: Connection) -> None:
+        """Forget what went with a savepoint, of which no session is told where it is the connection's own."""
+        self.announcement.rolled_back()
+        self._restore(connection)
+
+    def _restore(self, undone: SessionTransaction | Connection | None) -> None:
+        before = dict(self.ledgers)
+        self.ledgers.rolled_back(undone)
         for place, ledger in self.ledgers:
-            later = undone.get(place, ledger).transaction_id
+            later = before.get(place, ledger).transaction_id
             if ledger.transaction_id is not None and later is not None and later != ledger.transaction_id:
                 move_loaded(self.session, place[1], later, ledger.transaction_id)
         self._sign()
@@ -292,9 +298,3 @@ class Recorder:
             return values, []
         meta = meta_values(context, stored=plugins.stores_meta)
         return values, plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
-
-
-def _each_once(live: AnyKeys, gone: AnyKeys) -> list[AnyKeys]:
-    if isinstance(live, MarkedKeys) or isinstance(gone, MarkedKeys):
-        return [live] if live is gone else [keys for keys in (live, gone) if keys]
-    return [tuple(dict.fromkeys((*live, *gone)))]

@@ -28,7 +28,7 @@ _OPTION = "async_continuum"
 The statement itself may live as long as the engine, with what was compiled of it.
 """
 
-_EVENTS = ("before_execute", "before_cursor_execute", "after_execute")
+_EVENTS = ("before_execute", "before_cursor_execute", "after_execute", "savepoint", "rollback_savepoint")
 
 
 class Watch:
@@ -160,6 +160,18 @@ class Watch:
         if getattr(context.compiled, "ctes", None):
             self._before_inside(connection, context)
         return text, parameters
+
+    def _savepoint(self, connection: Connection, _: str | None) -> None:
+        session = self._session_of(connection)
+        recorder = None if session is None else self._recorder(session)
+        if recorder is not None:
+            recorder.ledgers.savepoint_on(connection)
+
+    def _rollback_savepoint(self, connection: Connection, _: str, __: None) -> None:
+        session = self._session_of(connection)
+        recorder = None if session is None else self._recorder(session)
+        if recorder is not None:
+            recorder.savepoint_rolled_back(connection)
 
     def _before_inside(self, connection: Connection, context: Any) -> None:
         """Prepare the statements in the CTEs of another."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, NestedTransaction
 from sqlalchemy.orm import SessionTransaction
 
 from async_continuum.build import TableHistory
@@ -44,12 +44,14 @@ Place = tuple[Connection, Any]
 class Ledgers:
     """The ledgers of one session. Lives in ``session.info`` until the session's outermost transaction ends."""
 
-    __slots__ = ("_ledgers", "_savepoints")
+    __slots__ = ("_ledgers", "_savepoints", "_within")
 
     def __init__(self) -> None:
         self._ledgers: dict[Place, Ledger] = {}
         # Made for the first savepoint: most transactions have none.
         self._savepoints: WeakKeyDictionary[SessionTransaction, dict[Place, Ledger]] | None = None
+        # The open savepoints of each connection, outermost first: what each is within, and the ledgers as it began.
+        self._within: dict[Connection, list[tuple[NestedTransaction | None, dict[Place, Ledger]]]] = {}
 
     def __iter__(self) -> Iterator[tuple[Place, Ledger]]:
         return iter(list(self._ledgers.items()))
@@ -68,11 +70,35 @@ class Ledgers:
             self._savepoints = WeakKeyDictionary()
         self._savepoints[transaction] = dict(self._ledgers)
 
-    def rolled_back(self, transaction: SessionTransaction | None) -> None:
-        """Restore the ledgers of the innermost savepoint around ``transaction``; of none, start anew."""
+    def savepoint_on(self, connection: Connection) -> None:
+        """Remember the ledgers of a connection on which a savepoint is about to begin."""
+        outer, open_ones = connection.get_nested_transaction(), self._within.setdefault(connection, [])
+        del open_ones[_within(open_ones, outer) :]
+        open_ones.append((outer, {place: ledger for place, ledger in self if place[0] is connection}))
+
+    def rolled_back(self, undone: SessionTransaction | Connection | None) -> None:
+        """Restore the ledgers of the innermost savepoint that is undone; of none, start anew."""
+        if isinstance(undone, Connection):
+            self._rolled_back_on(undone)
+        else:
+            self._rolled_back(undone)
+
+    def _rolled_back_on(self, connection: Connection) -> None:
+        open_ones = self._within.get(connection, [])
+        del open_ones[_within(open_ones, connection.get_nested_transaction()) :]
+        # Nothing was written yet when a savepoint began that is not known here.
+        _, then = open_ones.pop() if open_ones else (None, {})
+        self._ledgers = {**{place: ledger for place, ledger in self if place[0] is not connection}, **then}
+
+    def _rolled_back(self, transaction: SessionTransaction | None) -> None:
         while transaction is not None and self._savepoints is not None:
             if transaction in self._savepoints:
                 self._ledgers = dict(self._savepoints[transaction])
                 return
             transaction = transaction.parent
         self._ledgers = {}
+
+
+def _within(savepoints: Sequence[tuple[NestedTransaction | None, Any]], outer: NestedTransaction | None) -> int:
+    """Give the place of the savepoint that is within ``outer``, or the end where none is."""
+    return next((place for place, (around, _) in enumerate(savepoints) if around is outer), len(savepoints))
