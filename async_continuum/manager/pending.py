@@ -116,6 +116,9 @@ class Pending:
                 fresh = keys if isinstance(keys, MarkedKeys) else frozenset(keys)
             return make(self.connection, self.kept, self.history, keys, fresh)
         touched = None if result is None else result.rowcount
+        if touched == 0 and result is not None and result.returns_rows:
+            # sqlite3 counts them when the last of them was fetched.
+            touched = None
         if isinstance(self.statement, Delete):
             # Of a row that was to go and did not, what was written is taken away again.
             exact = self.claimed is not None and touched == self.claimed and not may_have_twins(self.history)

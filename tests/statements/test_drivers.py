@@ -14,7 +14,7 @@ from tests.statements.test_as_objects import STATEMENTS
 async def elsewhere(place, sessions, backend):
     """A session of the same database by way of psycopg, that celery's workers may have."""
     if backend != "postgresql":
-        pytest.skip("one driver for SQLite is like the other")
+        pytest.skip("SQLite has no other asynchronous driver")
     engine = create_async_engine(place.url.set(drivername="postgresql+psycopg"))
     place.engines.append(engine)
     async with AsyncSession(engine) as session:
