@@ -34,7 +34,9 @@ Parameters = Sequence[Mapping[str, Any]]
 
 def changed_table(statement: Any) -> Table | None:
     """Give the table that a statement changes, also where it calls it by another name."""
-    target = statement.table
+    # Private: a bulk statement on a class of several tables is executed once for each, and names that of the class.
+    annotations = statement._annotations
+    target = annotations.get("_emit_insert_table", annotations.get("_emit_update_table", statement.table))
     if type(target) is Table:
         return target
     while not isinstance(target, Table) and hasattr(target, "element"):
@@ -145,8 +147,9 @@ def keys_inserted(
         return _keys_of(history, sent)
     rows = _rows_of_values(statement)
     if rows is not None:
-        # The parameters of several rows are numbered.
+        # The parameters of several rows are numbered, but for what Python's default gives to the first.
         numbered = [{name: sent.get(f"{name}_m{row}") for name in history.key} for row in range(len(rows))]
+        numbered[0] = {name: sent.get(name) if value is None else value for name, value in numbered[0].items()}
         return _keys_of(history, numbered)
     keys = _keys_of(history, [sent])
     if keys is not None:

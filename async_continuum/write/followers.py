@@ -80,8 +80,15 @@ class FollowerStatements:
     def _closing(self) -> Update:
         p = self.pieces
         versions = p.history.version_table
-        update = versions.update().where(p.among(versions), p.is_open(versions, TX), self._leads(versions))
+        # Where the row of this table has gone before, by a statement on it alone, nothing follows what is open.
+        update = versions.update().where(p.among(versions), p.is_open(versions, TX), self._leads(versions), self._alive)
         return update.values({p.history.ends: TX})
+
+    @property
+    def _alive(self) -> Flag:
+        p = self.pieces
+        live, versions = p.live_as("live"), p.history.version_table
+        return exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
 
     def _after_closing(self) -> ColumnElement[bool]:
         # Reading what was closed orders the two: a version is inserted only after its predecessor has ended.
@@ -105,12 +112,10 @@ class FollowerStatements:
     def _futile(self) -> Executable:
         p = self.pieces
         versions = p.history.version_table
-        live = p.live_as("live")
-        alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
         futile = ~self._leads(versions)
         if self.leader.names_class is not None:
             # One deleted and inserted again as another class has no rows here any more, and lives.
-            futile = or_(futile, and_(~alive, self._has_another_class(versions)))
+            futile = or_(futile, and_(~self._alive, self._has_another_class(versions)))
         return versions.delete().where(p.among(versions), p.begins(versions) == TX, futile)
 
     def _has_another_class(self, rows: FromClause) -> Flag:
