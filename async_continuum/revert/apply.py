@@ -19,11 +19,12 @@ from async_continuum.dialects import begin_now
 from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async
+from async_continuum.revert.called import another_class
 from async_continuum.revert.circles import arrange_births
 from async_continuum.revert.identity import has_generated_always, overriding_identity
 from async_continuum.revert.kept import Kept
 from async_continuum.revert.objects import born_again, set_back, settable
-from async_continuum.revert.obstacles import Obstacle, another_class, obstacles, put_off, told
+from async_continuum.revert.obstacles import Obstacle, obstacles, put_off, told
 from async_continuum.revert.paths import read_paths
 from async_continuum.revert.plan import Entity, Relation, RevertPlan, make_plan
 from async_continuum.revert.relink import let_go, relink

@@ -226,6 +226,16 @@ async def test_a_swap_of_what_must_not_be_null_is_refused(session, models, house
     await refused(session, models, ["people"], *says)
 
 
+async def test_what_would_be_given_up_is_not_what_is_in_the_way(session, models, house):
+    ann, bob = [await session.get_one(models.Person, n) for n in (1, 2)]
+    await renamed(session, [ann, bob], "name", ["zoe", "ann"])
+    session.add(models.Person(id=3, name="bob"))
+    await session.commit()
+    with pytest.raises(ac.RevertError, match="Person 2 had the name 'bob', and Person 3 has it now") as caught:
+        await (await first(session, models)).revert(session, relations=["people"])
+    assert "Person 1" not in str(caught.value)
+
+
 async def test_rooms_that_were_numbered_anew_have_their_numbers_again(session, models, house):
     one, two = [await session.get_one(models.Room, n) for n in (1, 2)]
     two.number = 3
