@@ -45,7 +45,7 @@ class Kept:
             for relation in state.mapper.relationships:
                 self._give_back_relation(instance, state, relation, values)
             for name in state.mapper.column_attrs.keys():  # noqa: SIM118
-                if name in values and name not in state.dict:
+                if name in values and (name not in state.dict or state.dict[name] is not values[name]):
                     value = values[name]
                     set_committed_value(instance, name, value)
                     if isinstance(value, MutableBase):

@@ -60,7 +60,7 @@ class Rule:
     """The columns that are looked at."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", list(_columns(self.terms)))
+        object.__setattr__(self, "columns", list(dict.fromkeys(_columns(self.terms))))
         told = [*self.terms, *([] if self.where is None else [self.where])]
         # Which columns a text names is the database's to say.
         every = list(self.table.c) if any(_is_text(each) for each in told) else list(dict.fromkeys(_columns(told)))
