@@ -19,16 +19,17 @@ from async_continuum.dialects import begin_now
 from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
 from async_continuum.read import require_async
+from async_continuum.revert.called import another_class
 from async_continuum.revert.circles import arrange_births
 from async_continuum.revert.identity import has_generated_always, overriding_identity
 from async_continuum.revert.kept import Kept
 from async_continuum.revert.objects import born_again, set_back, settable
-from async_continuum.revert.obstacles import Obstacle, another_class, obstacles, put_off, told
+from async_continuum.revert.obstacles import Obstacle, obstacles, put_off, told
 from async_continuum.revert.paths import read_paths
 from async_continuum.revert.plan import Entity, Relation, RevertPlan, make_plan
 from async_continuum.revert.relink import let_go, relink
 from async_continuum.revert.survey import Survey, key_reader
-from async_continuum.revert.turns import take_turns
+from async_continuum.revert.turns import hand_on, take_turns
 from async_continuum.revert.uniform import make_uniform
 from async_continuum.revert.values import copied, missing_column
 
@@ -177,11 +178,11 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
             waiting[entity] = in_sql
     born = {entity: survey.live[entity] for entity in plan.inserted}
     births = arrange_births(born, {entity: survey.values_then(entity) for entity in plan.updated})
-    turns = take_turns(survey, plan.updated)
-    for entity, values in births.later.items():
-        turns.put(entity, 1, values)
+    turns = take_turns(survey, plan, births.later)
+    for chain in turns.chains:
+        await hand_on(survey, chain)
     for entity in plan.updated:
-        late = turns.waiting(entity)
+        late = turns.late.get(entity, {})
         set_back(survey.live[entity], survey.stored[entity], [n for n in survey.differing[entity] if n not in late])
         for name in turns.blank.get(entity, ()):
             set_attribute(survey.live[entity], name, None)
@@ -190,13 +191,14 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
         for name in births.later.get(entity, ()):
             set_attribute(survey.live[entity], name, None)
         survey.session.add(survey.live[entity])
-    for turn in turns.rounds:
+    if turns.late:
         await _flush(survey.session, waiting, survey)
-        for entity, values in turn.items():
+        for chain in turns.late_chains:
+            await hand_on(survey, chain)
+        for entity, values in turns.late.items():
             for name, value in values.items():
                 set_attribute(survey.live[entity], name, copied(value))
         waiting = {}
-    if turns.rounds:
         await survey.session.flush()
     for relation in survey.found.relations:
         unlinked = [each for each in relation.unlinked if each not in early[id(relation)]]

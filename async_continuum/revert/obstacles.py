@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, PrimaryKeyConstraint, Table, inspect, select
+from sqlalchemy import PrimaryKeyConstraint, inspect, select
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
-from async_continuum.build import blueprint_of
-from async_continuum.declare import lineage
 from async_continuum.dialects import keys_for
+from async_continuum.revert.called import Called, another_class, called, discriminator, goes_along, names_of
 from async_continuum.revert.plan import Entity, Key, RevertPlan
+from async_continuum.revert.rows import Row, coming, leaving, tables_of
 from async_continuum.revert.survey import Survey
-from async_continuum.revert.turns import unique_columns
+from async_continuum.revert.unique import Clash, clashes, twins, unique_rules
 
 _NAMED = 5
 """How many obstacles an error names."""
 
 _Among = Callable[[Any], bool]
-_Values = Mapping[Any, Any]
-"""What a row is to hold, by column."""
 
 
 class Obstacle(NamedTuple):
@@ -34,7 +32,8 @@ class Obstacle(NamedTuple):
 async def obstacles(survey: Survey, plan: RevertPlan) -> list[Obstacle]:
     """Find what cannot hold any more, once a revert has been rolled back. Reads, and changes nothing.
 
-    A statement for each constraint of each class that comes back or changes: the price of a refusal, not of a revert.
+    A statement for each constraint of each table whose rows come back or change: the price of a refusal, not of a
+    revert.
     """
     return await _broken(survey, plan, lambda _: True) or list(_unlinkable(survey))
 
@@ -42,7 +41,7 @@ async def obstacles(survey: Survey, plan: RevertPlan) -> list[Obstacle]:
 async def put_off(survey: Survey, plan: RevertPlan) -> list[Obstacle]:
     """Find what the database would say at the commit only, once a revert has been flushed."""
     models = dict.fromkeys(entity.model for entity in (*plan.inserted, *plan.updated, *plan.deleted))
-    every = {table.metadata: None for model in models for table in _tables(model)}
+    every = {table.metadata: None for model in models for table in tables_of(model)}
     tables = (table for metadata in every for table in metadata.tables.values())
     if not any(_is_deferred(rule) for table in tables for rule in table.constraints):
         return []
@@ -50,13 +49,13 @@ async def put_off(survey: Survey, plan: RevertPlan) -> list[Obstacle]:
 
 
 async def _broken(survey: Survey, plan: RevertPlan, among: _Among) -> list[Obstacle]:
-    coming = {entity: _values(survey, entity) for entity in (*plan.inserted, *plan.updated)}
+    rows, gone = coming(survey, plan), leaving(survey, plan)
     found = []
-    for model in dict.fromkeys(entity.model for entity in coming):
-        rows = {entity: values for entity, values in coming.items() if entity.model is model}
-        found += [each async for each in _gone(survey, model, rows, coming, among)]
-        found += [each async for each in _taken(survey, model, rows, plan, among)]
-    found = found or [each async for each in _referred_to(survey, plan, among)]
+    for table in dict.fromkeys(row.table for row in rows):
+        own = [row for row in rows if row.table is table]
+        found += [each async for each in _gone(survey, own, rows, among)]
+        found += [each async for each in _taken(survey, own, rows, gone, among)]
+    found = found or [each async for each in _referred_to(survey, gone, among)]
     return list(dict.fromkeys(found))
 
 
@@ -71,21 +70,6 @@ def told(found: Sequence[Obstacle]) -> str:
     return " ".join(each.says for each in islice(found, _NAMED)) + more
 
 
-def another_class(there: Entity, entity: Entity) -> str:
-    """Say that an object of another class of the hierarchy is where one was."""
-    return f"{there} lives under the key of {entity} now. Delete it first."
-
-
-def _values(survey: Survey, entity: Entity) -> _Values:
-    mapper: Mapper[Any] = inspect(entity.model)
-    stored = survey.stored[entity]
-    return {
-        column: getattr(stored, name)
-        for name in blueprint_of(entity.model).attributes
-        for column in mapper.attrs[name].columns
-    }
-
-
 def _unlinkable(survey: Survey) -> Iterator[Obstacle]:
     for relation in survey.found.relations:
         prop: RelationshipProperty[Any] = inspect(relation.parent.model).relationships[relation.name]
@@ -97,91 +81,110 @@ def _unlinkable(survey: Survey) -> Iterator[Obstacle]:
                 yield Obstacle(
                     target,
                     f"{target} is in {relation.parent}.{relation.name} now, and cannot be unlinked: "
-                    f"its {_names(target.model, fixed)} must not be NULL.",
+                    f"its {names_of(target.model, fixed)} must not be NULL.",
                 )
 
 
-async def _gone(
-    survey: Survey, model: type, rows: Mapping[Entity, _Values], coming: Mapping[Entity, _Values], among: _Among
-) -> AsyncIterator[Obstacle]:
-    """Find what rows refer to and neither lives nor comes back with them."""
-    for constraint in (each for table in _tables(model) for each in table.foreign_key_constraints if among(each)):
+async def _gone(survey: Survey, rows: Sequence[Row], every: Sequence[Row], among: _Among) -> AsyncIterator[Obstacle]:
+    """Find what rows of one table refer to and neither lives nor comes back with them."""
+    model = rows[0].model
+    for constraint in (each for each in rows[0].table.foreign_key_constraints if among(each)):
+        there = constraint.referred_table
         referring = [element.parent for element in constraint.elements]
         referred = [element.column for element in constraint.elements]
         wanted = _keys(rows, referring)
-        missing = set(wanted.values()) - set(_keys(coming, referred).values())
+        missing = set(wanted.values()) - set(_keys(every, referred).values())
         if missing:
             missing -= {tuple(row) for row in await _ask(survey, model, referred, referred, missing)}
-        for entity, key in wanted.items():
+        for row, key in wanted.items():
             if key in missing:
-                yield Obstacle(
-                    entity,
-                    f"{entity} referred by its {_names(model, referring)} to "
-                    f"{_row_called(model, constraint.referred_table, referred, key)}, which is gone.",
-                )
+                lost = called(model, there, referred, key, link=None)
+                says = f"{row.who} referred by its {names_of(row.model, referring)} to {lost}, which is gone."
+                yield Obstacle(row.entity, says)
 
 
 async def _taken(
-    survey: Survey, model: type, rows: Mapping[Entity, _Values], plan: RevertPlan, among: _Among
+    survey: Survey, rows: Sequence[Row], every: Sequence[Row], gone: Sequence[Row], among: _Among
 ) -> AsyncIterator[Obstacle]:
-    """Find who has now what only one may have."""
-    mapper: Mapper[Any] = inspect(model)
-    top, inserted, leaving = lineage(mapper)[0], set(plan.inserted), set(plan.deleted)
-    for table in _tables(model):
-        primary: Any = table.primary_key
-        for rule, columns in ((primary, list(primary)), *unique_columns(table)):
-            if not among(rule):
+    """Find who has now what only one row of a table may have."""
+    first, table = rows[0], rows[0].table
+    dialect = survey.session.sync_session.get_bind(inspect(first.model)).dialect.name
+    away, then = {row.place for row in gone}, {row.place: row for row in every}
+    kinds = discriminator(first.model, table)
+    found: list[Obstacle] = []
+    passing: list[Obstacle] = []
+    for rule in (each for each in unique_rules(table, dialect) if among(each.source)):
+        # A row that is there keeps its key.
+        asking = [row for row in rows if row.inserted] if rule.is_primary else rows
+        for clash in await clashes(survey, rule, asking, [*first.identity, *kinds]):
+            place = (table, clash.holder[: len(first.identity)])
+            if place in away or (place == clash.row.place and not (rule.is_primary and clash.row.link is None)):
                 continue
-            wanted = _keys({e: v for e, v in rows.items() if e in inserted or rule is not primary}, columns)
-            owners = {value: entity for entity, value in wanted.items()}
-            for holder, value in await _holders(survey, model, table, columns, set(owners)):
-                entity = owners.get(value)
-                if entity is None or holder in leaving:
-                    continue
-                if rule is primary:
-                    yield Obstacle(entity, another_class(holder, entity))
-                elif holder.key != entity.key or lineage(inspect(holder.model))[0] is not top:
-                    said = f"{_names(model, columns)} {(value[0] if len(value) == 1 else value)!r}"
-                    yield Obstacle(entity, f"{entity} had the {said}, and {holder} has it now.")
+            holder = then.get(place)
+            gives_up = holder is not None and not holder.inserted and _differs(holder, clash)
+            (passing if gives_up else found).append(Obstacle(clash.row.entity, _had(clash, kinds)))
+        for row, other in await twins(survey, rule, asking):
+            says = f"{row.who} and {other.who} would have the same {names_of(row.model, rule.columns)}."
+            found.append(Obstacle(row.entity, says))
+    # What is to be given up is in the way only where nothing else is: it goes round.
+    for obstacle in found or passing:
+        yield obstacle
 
 
-async def _referred_to(survey: Survey, plan: RevertPlan, among: _Among) -> AsyncIterator[Obstacle]:
-    """Find what refers to that which would be deleted, and would stay."""
-    for model in dict.fromkeys(entity.model for entity in plan.deleted):
-        mapper: Mapper[Any] = inspect(model)
-        tables = set(_tables(model))
-        every = (table for mapped in mapper.registry.mappers for table in _tables(mapped.class_))
-        for constraint in {each: None for table in every for each in table.foreign_key_constraints}:
-            if constraint.referred_table not in tables or constraint.ondelete or not among(constraint):
+def _differs(row: Row, clash: Clash) -> bool:
+    """Say whether a row is to have something else than it has now, where a rule looks."""
+    columns = zip(clash.rule.columns, clash.theirs, strict=True)
+    return any(column in row.values and row.values[column] != value for column, value in columns)
+
+
+def _had(clash: Clash, kinds: Sequence[Any]) -> str:
+    row, rule = clash.row, clash.rule
+    width = len(row.identity)
+    kind = clash.holder[width] if kinds else None
+    holder: Called = called(row.model, row.table, row.identity, clash.holder[:width], kind=kind, link=row.link)
+    if rule.is_primary and isinstance(row.who, Entity) and isinstance(holder, Entity):
+        return another_class(holder, row.who)
+    by = "" if rule.is_plain else f" ({rule.source.name!r} allows one)"
+    if not rule.columns:
+        return f"{holder} has now what {row.who} had{by}."
+    mine = tuple(row.values.get(column, value) for column, value in zip(rule.columns, clash.theirs, strict=True))
+    had = "had" if all(column in row.values for column in rule.columns) else "would have"
+    has = "it" if mine == clash.theirs else _value(clash.theirs)
+    return f"{row.who} {had} the {names_of(row.model, rule.columns)} {_value(mine)}, and {holder} has {has} now{by}."
+
+
+def _value(values: Key) -> str:
+    return repr(values[0] if len(values) == 1 else values)
+
+
+async def _referred_to(survey: Survey, gone: Sequence[Row], among: _Among) -> AsyncIterator[Obstacle]:
+    """Find what refers to that which would be taken away, and would stay."""
+    away = {row.place for row in gone}
+    for table in dict.fromkeys(row.table for row in gone):
+        rows = [row for row in gone if row.table is table]
+        model = rows[0].model
+        every = (there for there in _tables_beside(model) if rows[0].link or there not in goes_along(model))
+        for constraint in (each for there in every for each in there.foreign_key_constraints):
+            if constraint.referred_table is not table or constraint.ondelete or not among(constraint):
                 continue
+            there, kinds = constraint.table, discriminator(model, constraint.table)
             referring = [element.parent for element in constraint.elements]
-            referred = [element.column for element in constraint.elements]
-            if {*referred} != {*constraint.referred_table.primary_key}:
-                continue
-            order = [list(constraint.referred_table.primary_key).index(column) for column in referred]
-            owners = {tuple(e.key[i] for i in order): e for e in plan.deleted if e.model is model}
-            for holder, key in await _holders(survey, model, constraint.table, referring, set(owners)):
-                if key in owners and holder not in plan.deleted:
-                    yield Obstacle(
-                        owners[key], f"{holder} refers to {owners[key]} by its {_names(holder.model, referring)}."
-                    )
+            owners = {key: row for row, key in _keys(rows, [each.column for each in constraint.elements]).items()}
+            identity = list(there.primary_key) or referring
+            for found in await _ask(survey, model, [*referring, *identity, *kinds], referring, set(owners)):
+                owner, key = owners[tuple(found[: len(referring)])], tuple(found[len(referring) :])
+                if (there, key[: len(identity)]) in away:
+                    continue
+                kind = key[-1] if kinds else None
+                holder = called(model, there, identity, key[: len(identity)], kind=kind, link=None)
+                names = names_of(holder.model if isinstance(holder, Entity) else model, referring)
+                yield Obstacle(owner.entity, f"{holder} refers to {owner.who} by its {names}.")
 
 
-async def _holders(
-    survey: Survey, model: type, table: Any, columns: Sequence[Any], keys: Iterable[Key]
-) -> list[tuple[Entity, Key]]:
-    """List who holds one of these values, each with the value."""
-    mapper = _mapper_of(model, table)
-    primary, top = list(table.primary_key), lineage(mapper)[0] if mapper else None
-    named = [top.polymorphic_on] if top is not None and isinstance(top.polymorphic_on, Column) else []
-    if named and named[0].table is not table:
-        named = []
-    found = []
-    for row in await _ask(survey, model, [*columns, *primary, *named], columns, set(keys)):
-        of: Any = top.polymorphic_map.get(row[-1], mapper) if named and top is not None else mapper
-        holder = Entity(of.class_ if of else type(table.name, (), {}), tuple(row[len(columns) :][: len(primary)]))
-        found.append((holder, tuple(row[: len(columns)])))
-    return found
+def _tables_beside(model: type) -> list[Any]:
+    mapper: Mapper[Any] = inspect(model)
+    every = {getattr(each.local_table, "metadata", None): None for each in mapper.registry.mappers}
+    return [table for metadata in every if metadata is not None for table in metadata.tables.values()]
 
 
 async def _ask(
@@ -202,34 +205,7 @@ async def _ask(
     return rows
 
 
-def _keys(rows: Mapping[Entity, _Values], columns: Sequence[Any]) -> dict[Entity, Key]:
-    """Give the values of some columns, where a row has all of them: NULL refers to nothing, and is never taken."""
-    found = {entity: tuple(values.get(column) for column in columns) for entity, values in rows.items()}
-    return {entity: key for entity, key in found.items() if None not in key}
-
-
-def _tables(model: type) -> list[Table]:
-    mapper: Mapper[Any] = inspect(model)
-    return [table for table in mapper.tables if isinstance(table, Table)]
-
-
-def _names(model: type, columns: Iterable[Any]) -> str:
-    mapper: Mapper[Any] = inspect(model)
-    return ", ".join(
-        mapper.get_property_by_column(each).key if each in mapper.columns.values() else each.name for each in columns
-    )
-
-
-def _mapper_of(model: type, table: Any) -> Mapper[Any] | None:
-    mapper: Mapper[Any] = inspect(model)
-    every = [each for each in mapper.registry.mappers if each.local_table is table]
-    return next((each for each in every if each.inherits is None or each.inherits.local_table is not table), None)
-
-
-def _row_called(model: type, table: Any, columns: Sequence[Any], key: Key) -> str:
-    mapper = _mapper_of(model, table)
-    primary = list(table.primary_key)
-    if mapper is not None and {*columns} == {*primary}:
-        return str(Entity(mapper.class_, tuple(key[columns.index(column)] for column in primary)))
-    values = ", ".join(f"{column.name} {value!r}" for column, value in zip(columns, key, strict=True))
-    return f"the row of {table.name!r} with {values}"
+def _keys(rows: Iterable[Row], columns: Sequence[Any]) -> dict[Row, Key]:
+    """Give the values of some columns, where a row has all of them: NULL refers to nothing."""
+    found = {row: row.of(columns) for row in rows}
+    return {row: key for row, key in found.items() if None not in key}

@@ -31,7 +31,7 @@ def make_uniform(survey: Survey, plan: RevertPlan, turns: Turns) -> None:
     for rows in tables.values():
         every: set[str] = set().union(*rows.values())
         for entity, own in rows.items():
-            live, late = survey.live[entity], turns.waiting(entity)
+            live, late = survey.live[entity], turns.late.get(entity, {})
             # Not its own: of what has been marked, the ORM does not know any more what it was linked to.
             for name in (every - own).intersection(instance_state(live).dict).difference(late):
                 if isinstance(inspect(entity.model).columns[name].type, _STORED_AS_READ):
