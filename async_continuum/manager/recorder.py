@@ -89,7 +89,10 @@ class Recorder:
             if not records(changes.history, connection := changes.connection):
                 place, ledger = self._begin(changes)
                 again = changes.history in self._seen[place]
-                ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+                written, missing = write_gone(self._target(changes), ledger, changes.gone, again=again)
+                ledger = self._put(place, ledger, written)
+                if missing:
+                    self.changes.missing.append(changes)
                 self._follow(changes, place, ledger, changes.gone, gone=True)
             histories = (changes.history, *changes.followers)
             for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):

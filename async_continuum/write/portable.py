@@ -7,9 +7,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, and_, exists, func, insert, literal, null, select
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Table,
+    and_,
+    distinct,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    tuple_,
+)
 from sqlalchemy.sql import ColumnElement
 
+from async_continuum.build import may_have_twins
 from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.write.beside import beside, written_by
@@ -200,9 +214,11 @@ def _run(connection: Connection, statements: Sequence[Compiled], parameters: dic
 
 
 def lock_rows(p: Pieces, *, stay: bool = False) -> Executable:
-    """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
+    """Wait for the writers of these rows, in the order of their keys, and count them: what is read next is final."""
     live = p.history.table
-    locked = (
-        select(literal(1)).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
-    ).with_for_update(key_share=stay)
-    return select(func.count()).select_from(locked.subquery("locked"))
+    twins = may_have_twins(p.history)
+    columns = [column.label(f"k{i}") for i, column in enumerate(p.history.key_of(live))] if twins else [literal(1)]
+    locked = select(*columns).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
+    found = locked.with_for_update(key_share=stay).subquery("locked")
+    # Twins are one link.
+    return select(func.count(distinct(tuple_(*found.c))) if twins else func.count()).select_from(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -62,6 +62,8 @@ class Written:
     rows: int
     left: int | None
     """How many of the keys are not accounted for, where the statement says so."""
+    missing: bool = False
+    """Whether there was no row under some of the keys of rows that go."""
 
 
 class _Kind(NamedTuple):
@@ -133,11 +135,13 @@ class PostgresqlStatements:
             if written.overtaken or written.rows == counted or written.left == 0:
                 return written
             transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
+        missing = False
         if counted is not None and gone and not self.pieces.followers:
             # A snapshot taken before the wait for another writer would not show what that writer recorded; and the
             # row that is there now need not be the one that the usual case has waited for.
-            connection.execute(self.lock, parameters)
-        return self._run(connection, kind, parameters, transaction_id, table, values, rows)
+            missing = connection.execute(self.lock, parameters).scalar_one() < counted
+        written = self._run(connection, kind, parameters, transaction_id, table, values, rows)
+        return replace(written, missing=missing)
 
     def _run(
         self,
