@@ -56,7 +56,7 @@ def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, a
 
 
 def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> tuple[Ledger, bool]:
-    """Version rows that are about to go, while they are still there; says whether some were missing (PostgreSQL)."""
+    """Version rows that are about to go, while they are still there; says whether some were missing."""
     # A snapshot taken before the wait for another writer would not show what that writer recorded.
     missing = bool(target.followers) and _lock(target, keys, stay=False)
     ledger, missing_too = _write(target, ledger, keys, frozenset(), gone=True, again=again)
@@ -114,6 +114,8 @@ def _write(
             ledger, some = _write_batch(statements, target, ledger, batch, fresh, gone=gone, again=again)
             missing = missing or some
         return ledger, missing
+    if target.connection.dialect.name != "sqlite":
+        ledger, missing = _wait(statements, target, ledger, keys, gone=gone)
     if ledger.transaction_id is None:
         transaction_id = new_transaction(target.connection, target.transaction_table, *target.signed())
         ledger = replace(ledger, transaction_id=transaction_id)
@@ -124,7 +126,19 @@ def _write(
         rows = statements.live(target.connection, keys, fresh, ledger.transaction_id, again=again)
     if rows and target.entity is not None and target.history.extras.writes:
         ledger = _write_beside(statements, target, ledger, keys)
-    return ledger.wrote(target.history, rows=rows), False
+    return ledger.wrote(target.history, rows=rows), missing
+
+
+def _wait(
+    statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys, *, gone: bool
+) -> tuple[Ledger, bool]:
+    """Wait for others who write at the same time, and come after them; says whether rows that go were missing."""
+    # What was written is locked already.
+    missing = gone and not isinstance(keys, MarkedKeys) and statements.lock(target.connection, keys) < len(keys)
+    signed = ledger.transaction_id
+    if signed is not None and statements.is_overtaken(target.connection, keys, signed):
+        ledger = renumber(target, ledger)
+    return ledger, missing
 
 
 def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:

@@ -1,26 +1,23 @@
 """A row that is not there when a DELETE is prepared, and is there again when it runs: what goes is recorded."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, Column, ForeignKey, Integer, String, Table, bindparam, delete, event, func, select, update
+from sqlalchemy import ARRAY, Column, ForeignKey, Integer, String, Table, bindparam, delete, func, select, update
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.exc import StaleDataError
-from sqlalchemy.util import await_only
 
 from async_continuum import Versioned, VersioningManager, make_versioned
 from tests.kit import mode
 from tests.kit.databases import Databases
 from tests.kit.history import told
+from tests.kit.meanwhile import meanwhile
 
 pytestmark = [pytest.mark.parametrize("backend", ["postgresql"], indirect=True), pytest.mark.sessions_record]
 
 Sessions = async_sessionmaker[AsyncSession]
-Meanwhile = Callable[..., Any]
 
 UNMATCHED = "expected to delete"
 """What SQLAlchemy says where an object's row is not there, as far as the driver counts rows."""
@@ -112,29 +109,6 @@ async def sessions(database: Databases) -> Sessions:
     return await database(Base, manager)
 
 
-@pytest.fixture
-def meanwhile(engine: AsyncEngine) -> Meanwhile:
-    """Act when a statement that begins so has been prepared and is about to be sent."""
-
-    @contextmanager
-    def meanwhile(beginning: str, act: Callable[[], Awaitable[None]]) -> Iterator[None]:
-        watched, acted = engine.sync_engine, list[str]()
-
-        def before(_: Any, __: Any, text: str, *___: Any) -> None:
-            if text.startswith(beginning) and not acted:
-                acted.append(text)
-                await_only(act())
-
-        event.listen(watched, "before_cursor_execute", before)
-        try:
-            yield
-        finally:
-            event.remove(watched, "before_cursor_execute", before)
-        assert acted
-
-    return meanwhile
-
-
 async def add(sessions: Sessions, *rows: Any) -> None:
     async with sessions() as session:
         session.add_all(rows)
@@ -160,14 +134,17 @@ IS_BACK = [("INSERT", "first"), ("DELETE", "first"), ("INSERT", "again")]
 
 @of_each_kind
 async def test_an_object_whose_row_has_come_back(
-    sessions: Sessions, meanwhile: Meanwhile, model: Any, key: Any, make: Any
+    sessions: Sessions, engine: AsyncEngine, model: Any, key: Any, make: Any
 ) -> None:
     await add(sessions, make())
     async with sessions() as session:
         gone = await session.get_one(model, key)
         await remove(sessions, model, key)
         await session.delete(gone)
-        with meanwhile("DELETE", lambda: add(sessions, make(name="again"))), pytest.warns(SAWarning, match=UNMATCHED):
+        with (
+            meanwhile(engine, "DELETE", lambda: add(sessions, make(name="again"))),
+            pytest.warns(SAWarning, match=UNMATCHED),
+        ):
             await session.commit()
 
     assert await told(sessions, model, key, "name") == IS_BACK
@@ -175,14 +152,14 @@ async def test_an_object_whose_row_has_come_back(
         assert (await session.get_one(model, key)).name == "again"
 
 
-async def test_of_several_objects_those_that_were_there_go(sessions: Sessions, meanwhile: Meanwhile) -> None:
+async def test_of_several_objects_those_that_were_there_go(sessions: Sessions, engine: AsyncEngine) -> None:
     await add(sessions, *(Item(id=number) for number in range(1, 6)))
     async with sessions() as session:
         items = list(await session.scalars(select(Item).where(Item.id <= 4)))
         await remove(sessions, Item, 2)
         for item in items:
             await session.delete(item)
-        with meanwhile("DELETE", lambda: add(sessions, Item(id=2, name="again"))):
+        with meanwhile(engine, "DELETE", lambda: add(sessions, Item(id=2, name="again"))):
             await session.commit()
 
     assert await told(sessions, Item, 2, "name") == IS_BACK
@@ -193,14 +170,14 @@ async def test_of_several_objects_those_that_were_there_go(sessions: Sessions, m
 
 
 @pytest.mark.parametrize("model", [Kept, Chosen], ids=lambda model: model.__name__)
-async def test_rows_that_are_not_recorded_go_with_others(sessions: Sessions, meanwhile: Meanwhile, model: Any) -> None:
+async def test_rows_that_are_not_recorded_go_with_others(sessions: Sessions, engine: AsyncEngine, model: Any) -> None:
     await add(sessions, model(id=1), model(id=2, name="draft"), model(id=3))
     async with sessions() as session:
         rows = list(await session.scalars(select(model)))
         await remove(sessions, model, 1)
         for row in rows:
             await session.delete(row)
-        with meanwhile("DELETE", lambda: add(sessions, model(id=1, name="again"))):
+        with meanwhile(engine, "DELETE", lambda: add(sessions, model(id=1, name="again"))):
             await session.commit()
 
     assert await told(sessions, model, 1, "name") == IS_BACK
@@ -210,11 +187,11 @@ async def test_rows_that_are_not_recorded_go_with_others(sessions: Sessions, mea
 
 @pytest.mark.parametrize("model", [Item, Open, Kept, Animal], ids=lambda model: model.__name__)
 @pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
-async def test_a_statement_by_key(sessions: Sessions, meanwhile: Meanwhile, model: Any, several: bool) -> None:
+async def test_a_statement_by_key(sessions: Sessions, engine: AsyncEngine, model: Any, several: bool) -> None:
     await add(sessions, model(id=1), model(id=2))
     async with sessions() as session:
         await remove(sessions, model, 1)
-        with meanwhile("DELETE", lambda: add(sessions, model(id=1, name="again"))):
+        with meanwhile(engine, "DELETE", lambda: add(sessions, model(id=1, name="again"))):
             if several:
                 table = model.__table__
                 statement = delete(table).where(table.c.id == bindparam("key"))
@@ -228,11 +205,11 @@ async def test_a_statement_by_key(sessions: Sessions, meanwhile: Meanwhile, mode
 
 
 @pytest.mark.parametrize("condition", [Item.name.in_(["first", "again"]), Item.id.in_([1, 2])], ids=str)
-async def test_a_statement_by_another_condition(sessions: Sessions, meanwhile: Meanwhile, condition: Any) -> None:
+async def test_a_statement_by_another_condition(sessions: Sessions, engine: AsyncEngine, condition: Any) -> None:
     await add(sessions, Item(id=1), Item(id=2))
     async with sessions() as session:
         await remove(sessions, Item, 1)
-        with meanwhile("DELETE", lambda: add(sessions, Item(id=1, name="again"))):
+        with meanwhile(engine, "DELETE", lambda: add(sessions, Item(id=1, name="again"))):
             await session.execute(delete(Item).where(condition))
         await session.commit()
 
@@ -240,14 +217,17 @@ async def test_a_statement_by_another_condition(sessions: Sessions, meanwhile: M
     assert await told(sessions, Item, 2) == [("INSERT",), ("DELETE",)]
 
 
-async def test_an_object_that_takes_another_key(sessions: Sessions, meanwhile: Meanwhile) -> None:
+async def test_an_object_that_takes_another_key(sessions: Sessions, engine: AsyncEngine) -> None:
     await add(sessions, Item(id=1))
     async with sessions() as session:
         gone = await session.get_one(Item, 1)
         await remove(sessions, Item, 1)
         gone.id = 7
         # As where nobody has brought the row back.
-        with meanwhile("UPDATE item", lambda: add(sessions, Item(id=1, name="again"))), pytest.raises(StaleDataError):
+        with (
+            meanwhile(engine, "UPDATE item", lambda: add(sessions, Item(id=1, name="again"))),
+            pytest.raises(StaleDataError),
+        ):
             await session.flush()
         await session.rollback()
 
@@ -255,11 +235,11 @@ async def test_an_object_that_takes_another_key(sessions: Sessions, meanwhile: M
     assert await told(sessions, Item, 7) == []
 
 
-async def test_a_statement_that_gives_another_key(sessions: Sessions, meanwhile: Meanwhile) -> None:
+async def test_a_statement_that_gives_another_key(sessions: Sessions, engine: AsyncEngine) -> None:
     await add(sessions, Item(id=1))
     async with sessions() as session:
         await remove(sessions, Item, 1)
-        with meanwhile("UPDATE item", lambda: add(sessions, Item(id=1, name="again"))):
+        with meanwhile(engine, "UPDATE item", lambda: add(sessions, Item(id=1, name="again"))):
             await session.execute(update(Item).where(Item.id == 1).values(id=7))
         await session.commit()
 
@@ -267,11 +247,11 @@ async def test_a_statement_that_gives_another_key(sessions: Sessions, meanwhile:
     assert await told(sessions, Item, 7) == []
 
 
-async def test_an_update_by_key(sessions: Sessions, meanwhile: Meanwhile) -> None:
+async def test_an_update_by_key(sessions: Sessions, engine: AsyncEngine) -> None:
     await add(sessions, Item(id=1))
     async with sessions() as session:
         await remove(sessions, Item, 1)
-        with meanwhile("UPDATE item", lambda: add(sessions, Item(id=1, name="again"))):
+        with meanwhile(engine, "UPDATE item", lambda: add(sessions, Item(id=1, name="again"))):
             await session.execute(update(Item).where(Item.id == 1).values(name="changed"))
         await session.commit()
 
@@ -290,24 +270,24 @@ async def unlink(sessions: Sessions) -> None:
         await session.commit()
 
 
-async def test_a_link_of_an_object(sessions: Sessions, meanwhile: Meanwhile) -> None:
+async def test_a_link_of_an_object(sessions: Sessions, engine: AsyncEngine) -> None:
     await add(sessions, Item(id=1, labels=[Label(id=1)]))
     async with sessions() as session:
         item = await session.get_one(Item, 1)
         labels = await session.run_sync(lambda _: item.labels)
         await unlink(sessions)
         labels.clear()
-        with meanwhile("DELETE FROM labelled", lambda: link(sessions)):
+        with meanwhile(engine, "DELETE FROM labelled", lambda: link(sessions)):
             await session.commit()
         assert await session.scalar(select(func.count()).select_from(labelled)) == 1
 
 
-async def test_a_link_by_a_statement(sessions: Sessions, meanwhile: Meanwhile) -> None:
+async def test_a_link_by_a_statement(sessions: Sessions, engine: AsyncEngine) -> None:
     await add(sessions, Item(id=1, labels=[Label(id=1)]))
     async with sessions() as session:
         await unlink(sessions)
         by_key = delete(labelled).where(labelled.c.item_id == 1, labelled.c.label_id == 1)
-        with meanwhile("DELETE FROM labelled", lambda: link(sessions)):
+        with meanwhile(engine, "DELETE FROM labelled", lambda: link(sessions)):
             await session.execute(by_key)
         await session.commit()
         assert await session.scalar(select(func.count()).select_from(labelled)) == 1
