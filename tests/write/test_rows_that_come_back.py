@@ -10,12 +10,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.exc import StaleDataError
 
 from async_continuum import Versioned, VersioningManager, make_versioned
-from tests.kit import mode
 from tests.kit.databases import Databases
 from tests.kit.history import told
 from tests.kit.meanwhile import meanwhile
 
-pytestmark = [pytest.mark.parametrize("backend", ["postgresql"], indirect=True), pytest.mark.sessions_record]
+pytestmark = [
+    pytest.mark.parametrize("backend", ["postgresql"], indirect=True),
+    pytest.mark.sessions_record("a trigger records what goes when it goes, and what is back goes too"),
+]
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -27,7 +29,7 @@ class Base(DeclarativeBase):
     pass
 
 
-manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
+manager = make_versioned(mapper=Base, manager=VersioningManager(), user_cls=None)
 
 labelled = Table(
     "labelled",
