@@ -88,6 +88,10 @@ def backend(request: pytest.FixtureRequest) -> str:
     missing = backends.BACKENDS[request.param].missing
     if missing:
         pytest.skip(f"{request.param}: {missing}")
+    for mark in request.node.iter_markers("not_on"):
+        name, reason = mark.args
+        if name == request.param:
+            pytest.skip(f"{name}: {reason}")
     return request.param
 
 

@@ -35,6 +35,15 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep microseconds on MariaDB too, whose DATETIME would count whole seconds."""
+        if dialect.name not in ("mariadb", "mysql"):
+            return super().load_dialect_impl(dialect)
+        # Here, because importing a dialect takes longer than importing all of this package.
+        from sqlalchemy.dialects import mysql
+
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None

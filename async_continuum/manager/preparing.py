@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Delete, Insert, Update
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import MarkedKeys, Marks, SettingMarks, TableMarks, marks_for
+from async_continuum.manager.holding import hold
 from async_continuum.manager.pending import Kept, Pending, unrecorded
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.returned import inserted_column
@@ -176,6 +177,7 @@ def _record_going(pending: Pending, *, moving: bool) -> None:
         going = changes_of_table(pending.connection, pending.kept, pending.history, gone=pending.gone, moved=moving)
         with pending.recorder.gaps.closed():
             pending.recorder.record_going([going])
+        pending.statement = hold(pending.recorder, pending.connection, pending.history, pending.statement)
 
 
 def _mark(pending: Pending, *, moving: bool) -> None:

@@ -15,7 +15,7 @@ from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.gaps import Gaps
 from async_continuum.manager.sharing import Sharing
-from async_continuum.manager.signature import Signature, move_loaded, send_changes
+from async_continuum.manager.signature import Signature, move_back, move_loaded, send_changes
 from async_continuum.native import records
 from async_continuum.plugins import Flushed, Signing
 from async_continuum.record import (
@@ -92,7 +92,10 @@ class Recorder:
                 place, ledger = self._begin(changes)
                 perhaps = told.get(changes.history, ()) is None and not isinstance(changes.gone, MarkedKeys)
                 again = changes.history in self._seen[place] or perhaps
-                ledger = self._put(place, ledger, write_gone(self._target(changes), ledger, changes.gone, again=again))
+                written, missing = write_gone(self._target(changes), ledger, changes.gone, again=again)
+                ledger = self._put(place, ledger, written)
+                if missing:
+                    self.changes.missing.append(changes)
                 self._follow(changes, place, ledger, changes.gone, gone=True)
             histories = (changes.history, *changes.followers)
             for cascade in (each for history in histories for each in self._coverage.cascades_from(history)):
@@ -227,10 +230,7 @@ class Recorder:
     def _restore(self, undone: SessionTransaction | Connection | None) -> None:
         before = dict(self.ledgers)
         self.ledgers.rolled_back(undone)
-        for place, ledger in self.ledgers:
-            later = before.get(place, ledger).transaction_id
-            if ledger.transaction_id is not None and later is not None and later != ledger.transaction_id:
-                move_loaded(self.session, place[1], later, ledger.transaction_id)
+        move_back(self.session, before, self.ledgers)
         self._sign()
 
     def _move(self) -> None:

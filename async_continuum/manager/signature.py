@@ -12,7 +12,7 @@ from sqlalchemy.orm.util import identity_key
 
 from async_continuum.build import blueprints_of
 from async_continuum.record import Context
-from async_continuum.write import companions
+from async_continuum.write import Ledger, Ledgers, Place, companions
 
 
 class Signature:
@@ -112,6 +112,14 @@ def move_loaded(session: Session, transaction_class: Any, old: int, new: int) ->
                     _move(session, instance, column.key, old, new)
                 elif inspect(instance).dict.get(column.key) == old:
                     set_committed_value(instance, column.key, new)
+
+
+def move_back(session: Session, undone: Mapping[Place, Ledger], restored: Ledgers) -> None:
+    """Give the objects in a session the ids that their transactions had before what was undone."""
+    for place, ledger in restored:
+        later = undone.get(place, ledger).transaction_id
+        if ledger.transaction_id is not None and later is not None and later != ledger.transaction_id:
+            move_loaded(session, place[1], later, ledger.transaction_id)
 
 
 def _move(session: Session, instance: Any, name: str, old: int, new: int) -> None:

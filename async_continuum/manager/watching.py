@@ -13,6 +13,7 @@ from sqlalchemy.sql.expression import UpdateBase
 from async_continuum.build import LinkBlueprint
 from async_continuum.manager.announcement import may_write
 from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.holding import hold_within_flush
 from async_continuum.manager.links import keys_inserted, keys_matched
 from async_continuum.manager.pending import Pending, unrecorded
 from async_continuum.manager.preparing import prepare, prepare_inside
@@ -85,9 +86,12 @@ class Watch:
             if kept is not None or self._coverage.waiting:
                 session = self._session_of(connection)
                 if session is not None:
-                    statement = self._before(
-                        session, connection, statement, kept, many or ([one] if one else []), options
-                    )
+                    given = many or ([one] if one else [])
+                    statement = self._before(session, connection, statement, kept, given, options)
+                    recorder = self._recorder(session) if self._is_flushing(session) else None
+                    if recorder is not None and recorder.changes.missing and kept is not None:
+                        statement, given = hold_within_flush(recorder, connection, kept[1], statement, given)
+                        many, one = (given, {}) if len(given) > 1 else ([], dict(*given))
         return statement, many, one
 
     def _before(

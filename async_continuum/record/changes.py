@@ -65,7 +65,7 @@ class ModelChanges:
 class FlushChanges:
     """What the running flush of one session has changed so far. Emptied by the end of the flush, however it ends."""
 
-    __slots__ = ("_gone", "_models", "_moved", "_opened", "_waiting")
+    __slots__ = ("_gone", "_models", "_moved", "_opened", "_waiting", "missing")
 
     def __init__(self, waiting: set[FlushChanges]) -> None:
         """Begin with nothing; ``waiting`` are the flushes of all sessions in which rows are about to go."""
@@ -74,6 +74,8 @@ class FlushChanges:
         self._moved: list[tuple[Connection, Cascade]] = []
         self._models: dict[tuple[Connection, Blueprint | LinkBlueprint], ModelChanges] = {}
         self._gone: dict[tuple[Connection, TableHistory], set[Key]] = {}
+        self.missing: list[TableChanges] = []
+        """Rows that go, of which some were not there when they were looked for."""
 
     def __bool__(self) -> bool:
         return bool(self._models)
@@ -197,6 +199,7 @@ class FlushChanges:
     def _forget(self) -> None:
         self._models = {}
         self._gone = {}
+        self.missing = []
         self._waiting.discard(self)
         while self._opened:
             opened, connection = self._opened.pop()

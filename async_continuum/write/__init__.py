@@ -3,12 +3,14 @@
 from async_continuum.write.beside import Rows, Writing, companions, drop_orphans, kept_by
 from async_continuum.write.compiled import OWN
 from async_continuum.write.copying import Copying
+from async_continuum.write.holding import HELD, held
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import TX, Pieces
 from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction
 from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
+    "HELD",
     "OWN",
     "TX",
     "Copying",
@@ -22,6 +24,7 @@ __all__ = [
     "companions",
     "drop_if_empty",
     "drop_orphans",
+    "held",
     "kept_by",
     "logger",
     "move_versions",

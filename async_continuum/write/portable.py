@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, and_, exists, func, insert, literal, null, select
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Select,
+    Table,
+    and_,
+    exists,
+    insert,
+    literal,
+    null,
+    select,
+)
 from sqlalchemy.sql import ColumnElement
 
+from async_continuum.build import may_have_twins
 from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, fresh_part
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.write.beside import beside, written_by
@@ -82,6 +94,32 @@ class PortableStatements:
     @cached_property
     def _beside(self) -> dict[tuple[Any, ...], list[Compiled]]:
         return {}
+
+    @cached_property
+    def _lock(self) -> Compiled:
+        return Compiled(locked_rows(self.pieces))
+
+    @cached_property
+    def _younger(self) -> Compiled:
+        p, younger = self.pieces, self.pieces.history.version_table.alias("younger")
+        found = select(literal(1)).select_from(younger).where(p.among(younger), p.begins(younger) > TX)
+        # Locking, because what is read without a lock is as old as the transaction's first look.
+        return Compiled(found.with_for_update(read=True))
+
+    def lock(self, connection: Connection, keys: AnyKeys) -> int:
+        """Wait for the writers of rows that go; returns how many there are."""
+        twins = may_have_twins(self.pieces.history)
+        return sum(len(set(rows) if twins else rows) for rows in self._each(connection, self._lock, keys))
+
+    def is_overtaken(self, connection: Connection, keys: AnyKeys, transaction_id: int) -> bool:
+        """Say whether a younger transaction has committed a version of one of these entities."""
+        return any(self._each(connection, self._younger, keys, ac_tx=transaction_id))
+
+    def _each(
+        self, connection: Connection, statement: Compiled, keys: AnyKeys, **given: Any
+    ) -> Iterator[Sequence[Any]]:
+        for batch in self.pieces.keys.batches(keys):
+            yield statement.execute(connection, {**given, **self.pieces.keys.bind(batch, "keys")}).all()
 
     def live(
         self,
@@ -199,10 +237,13 @@ def _run(connection: Connection, statements: Sequence[Compiled], parameters: dic
     return result
 
 
-def lock_rows(p: Pieces, *, stay: bool = False) -> Executable:
-    """Wait for the writers of these rows, in the order of their keys, so that what is read next is final."""
+def locked_rows(p: Pieces, *, stay: bool = False) -> Select[Any]:
+    """Wait for the writers of these rows, in the order of their keys, so that what is read next is final.
+
+    Gives a row for each of them: of twins, which are one link, its key.
+    """
     live = p.history.table
-    locked = (
-        select(literal(1)).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
-    ).with_for_update(key_share=stay)
-    return select(func.count()).select_from(locked.subquery("locked"))
+    keys = [column.label(f"k{i}") for i, column in enumerate(p.history.key_of(live))]
+    columns = keys if may_have_twins(p.history) else [literal(1).label("one")]
+    locked = select(*columns).select_from(live).where(p.among(live)).order_by(*p.history.key_of(live))
+    return locked.with_for_update(key_share=stay)

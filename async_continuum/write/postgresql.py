@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    distinct,
     exists,
     func,
     insert,
@@ -30,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import NullType
 
+from async_continuum.build import may_have_twins
 from async_continuum.dialects import AnyKeys, Fresh, MarkedKeys, clock, fresh_part
 from async_continuum.operation import Operation
 from async_continuum.write.beside import ENTITY, Rows, Writing, rows_parameters, rows_statement
@@ -46,7 +48,7 @@ from async_continuum.write.pieces import (
     copy_gone,
     merged_operation,
 )
-from async_continuum.write.portable import Settlement, lock_rows
+from async_continuum.write.portable import Settlement, locked_rows
 from async_continuum.write.usual import has_usual_case, left_of_usual, usual_case
 
 Given = tuple[tuple[Table, tuple[str, ...]], ...]
@@ -62,6 +64,8 @@ class Written:
     rows: int
     left: int | None
     """How many of the keys are not accounted for, where the statement says so."""
+    missing: bool = False
+    """Whether there was no row under some of the keys of rows that go."""
 
 
 class _Kind(NamedTuple):
@@ -89,11 +93,11 @@ class PostgresqlStatements:
 
     @cached_property
     def lock(self) -> Executable:
-        return lock_rows(self.pieces)
+        return _counted(self.pieces)
 
     @cached_property
     def lock_those_that_stay(self) -> Executable:
-        return lock_rows(self.pieces, stay=True)
+        return _counted(self.pieces, stay=True)
 
     @cached_property
     def _built(self) -> dict[tuple[Any, ...], Compiled]:
@@ -133,11 +137,13 @@ class PostgresqlStatements:
             if written.overtaken or written.rows == counted or written.left == 0:
                 return written
             transaction_id, kind, rows = written.transaction_id, kind._replace(again=True), ()
+        missing = False
         if counted is not None and gone and not self.pieces.followers:
             # A snapshot taken before the wait for another writer would not show what that writer recorded; and the
             # row that is there now need not be the one that the usual case has waited for.
-            connection.execute(self.lock, parameters)
-        return self._run(connection, kind, parameters, transaction_id, table, values, rows)
+            missing = connection.execute(self.lock, parameters).scalar_one() < counted
+        written = self._run(connection, kind, parameters, transaction_id, table, values, rows)
+        return replace(written, missing=missing)
 
     def _run(
         self,
@@ -244,3 +250,9 @@ class PostgresqlStatements:
         values: dict[str, Any] = {name: upsert.excluded[name] for name in p.contents}
         values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
         return upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)
+
+
+def _counted(p: Pieces, *, stay: bool = False) -> Executable:
+    found = locked_rows(p, stay=stay).subquery("locked")
+    count = func.count(distinct(tuple_(*found.c))) if may_have_twins(p.history) else func.count()
+    return select(count).select_from(found)

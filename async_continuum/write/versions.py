@@ -52,15 +52,15 @@ def write_live(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, a
             stored = [key for key in stored if key not in fresh]
         if stored:
             _lock(target, stored, stay=True)
-    return _write(target, ledger, keys, fresh, gone=False, again=again)
+    return _write(target, ledger, keys, fresh, gone=False, again=again)[0]
 
 
-def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> Ledger:
-    """Version rows that are about to go, while they are still there."""
-    if target.followers:
-        # A snapshot taken before the wait for another writer would not show what that writer recorded.
-        _lock(target, keys, stay=False)
-    return _write(target, ledger, keys, frozenset(), gone=True, again=again)
+def write_gone(target: Target, ledger: Ledger, keys: AnyKeys, *, again: bool) -> tuple[Ledger, bool]:
+    """Version rows that are about to go, while they are still there; says whether some were missing."""
+    # A snapshot taken before the wait for another writer would not show what that writer recorded.
+    missing = bool(target.followers) and _lock(target, keys, stay=False)
+    ledger, missing_too = _write(target, ledger, keys, frozenset(), gone=True, again=again)
+    return ledger, missing or missing_too
 
 
 def write_followers(target: Target, ledger: Ledger, follower: TableHistory, keys: AnyKeys, *, gone: bool) -> Ledger:
@@ -94,20 +94,28 @@ def renumber(target: Target, ledger: Ledger) -> Ledger:
     return replace(ledger, transaction_id=new)
 
 
-def _lock(target: Target, keys: AnyKeys, *, stay: bool) -> None:
-    statements = _statements_for(target, keys)
-    if isinstance(statements, PostgresqlStatements):
-        lock = statements.lock_those_that_stay if stay else statements.lock
-        for batch in statements.pieces.keys.batches(keys):
-            target.connection.execute(lock, statements.pieces.keys.bind(batch, "keys"))
+def _lock(target: Target, keys: AnyKeys, *, stay: bool) -> bool:
+    """Wait for the writers of these rows; says whether some are not there."""
+    statements, locked = _statements_for(target, keys), 0
+    if not isinstance(statements, PostgresqlStatements):
+        return False
+    lock = statements.lock_those_that_stay if stay else statements.lock
+    for batch in statements.pieces.keys.batches(keys):
+        locked += target.connection.execute(lock, statements.pieces.keys.bind(batch, "keys")).scalar_one()
+    return not isinstance(keys, MarkedKeys) and locked < len(keys)
 
 
-def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone: bool, again: bool) -> Ledger:
-    statements = _statements_for(target, keys)
+def _write(
+    target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone: bool, again: bool
+) -> tuple[Ledger, bool]:
+    statements, missing = _statements_for(target, keys), False
     if isinstance(statements, PostgresqlStatements):
         for batch in statements.pieces.keys.batches(keys):
-            ledger = _write_batch(statements, target, ledger, batch, fresh, gone=gone, again=again)
-        return ledger
+            ledger, some = _write_batch(statements, target, ledger, batch, fresh, gone=gone, again=again)
+            missing = missing or some
+        return ledger, missing
+    if target.connection.dialect.name != "sqlite":
+        ledger, missing = _wait(statements, target, ledger, keys, gone=gone)
     if ledger.transaction_id is None:
         transaction_id = new_transaction(target.connection, target.transaction_table, *target.signed())
         ledger = replace(ledger, transaction_id=transaction_id)
@@ -118,7 +126,19 @@ def _write(target: Target, ledger: Ledger, keys: AnyKeys, fresh: Fresh, *, gone:
         rows = statements.live(target.connection, keys, fresh, ledger.transaction_id, again=again)
     if rows and target.entity is not None and target.history.extras.writes:
         ledger = _write_beside(statements, target, ledger, keys)
-    return ledger.wrote(target.history, rows=rows)
+    return ledger.wrote(target.history, rows=rows), missing
+
+
+def _wait(
+    statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys, *, gone: bool
+) -> tuple[Ledger, bool]:
+    """Wait for others who write at the same time, and come after them; says whether rows that go were missing."""
+    # What was written is locked already.
+    missing = gone and not isinstance(keys, MarkedKeys) and statements.lock(target.connection, keys) < len(keys)
+    signed = ledger.transaction_id
+    if signed is not None and statements.is_overtaken(target.connection, keys, signed):
+        ledger = renumber(target, ledger)
+    return ledger, missing
 
 
 def _write_beside(statements: PortableStatements, target: Target, ledger: Ledger, keys: AnyKeys) -> Ledger:
@@ -142,7 +162,7 @@ def _write_batch(
     *,
     gone: bool,
     again: bool,
-) -> Ledger:
+) -> tuple[Ledger, bool]:
     first = target.place not in ledger.noted
     while True:
         values, rows = target.signed() if ledger.transaction_id is None else ({}, ())
@@ -162,7 +182,7 @@ def _write_batch(
         ledger = ledger.wrote(target.history, rows=written.rows, transaction_id=written.transaction_id)
         if not written.overtaken:
             told = written.rows and target.history.extras.writes
-            return replace(ledger, noted=ledger.noted | {target.place}) if told else ledger
+            return (replace(ledger, noted=ledger.noted | {target.place}) if told else ledger), written.missing
         ledger = renumber(target, ledger)
 
 

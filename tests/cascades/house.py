@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, String, Table, text
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, String, Table, text
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -66,8 +66,12 @@ def house(strategy: str) -> SimpleNamespace:
         __tablename__ = "guest"
         id: Mapped[int] = mapped_column(primary_key=True)
         house_id: Mapped[int | None] = mapped_column(ForeignKey("house.id", ondelete="SET NULL", onupdate="CASCADE"))
-        home_id: Mapped[int | None] = mapped_column(
-            ForeignKey("house.id", ondelete="SET DEFAULT"), server_default=text("0")
+        home_id: Mapped[int | None] = mapped_column(server_default=text("0"))
+        # InnoDB knows no SET DEFAULT, and would refuse the delete.
+        __table_args__ = (
+            ForeignKeyConstraint(["home_id"], ["house.id"], ondelete="SET DEFAULT").ddl_if(
+                callable_=lambda *_, dialect, **__: dialect.name not in ("mariadb", "mysql")
+            ),
         )
         house: Mapped[House | None] = relationship(back_populates="guests", foreign_keys=house_id)
 

@@ -88,6 +88,7 @@ async def test_move_then_delete_leaves_one_delete_under_the_old_keys(sessions, m
         assert await links(session, models.manager, models.room_colour) == [(1, 1, "INSERT"), (1, 1, "DELETE")]
 
 
+@pytest.mark.not_on("mariadb", "InnoDB refuses a cascade that comes back to the table that it began in")
 async def test_boxes_follow_the_box_around_them(sessions, models):
     async with sessions() as session:
         for number in (1, 2, 3):

@@ -72,7 +72,8 @@ class Place:
             case "postgresql":
                 return {"server_settings": {"timezone": TIME_ZONE}}
             case _:
-                return {}
+                # Here a key of 0 would ask for the next number.
+                return {"init_command": "SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')"}
 
     async def dispose(self) -> None:
         """Close every connection to the database."""

@@ -24,6 +24,8 @@ async def linked(sessions, models, ends):
         await session.commit()
 
 
+# MariaDB's ids come from a sequence, which is asked first.
+ONE_MORE = 5
 MADE = [(1, 1, "INSERT"), (2, 2, "INSERT"), (3, 3, "INSERT")]
 
 
@@ -64,13 +66,13 @@ async def test_further_columns_are_recorded_as_stored(sessions, models, ends):
         ]
 
 
-async def test_many_parameter_sets_are_many_links(sessions, models, ends, statements):
+async def test_many_parameter_sets_are_many_links(sessions, models, ends, statements, backend):
     async with sessions() as session:
         before = len(statements)
         given = [{"article_id": a, "tag_id": t} for a in (1, 2, 3) for t in (1, 2, 3)]
         await session.execute(insert(models.tagged), given)
         await session.commit()
-        assert len(statements) - before <= 4
+        assert len(statements) - before <= (4 if backend != "mariadb" else ONE_MORE)
         assert await links(session, models.manager, models.tagged) == [
             (a, t, "INSERT") for a in (1, 2, 3) for t in (1, 2, 3)
         ]
@@ -207,7 +209,7 @@ async def test_a_statement_that_fails_leaves_nothing_waiting(sessions, models, l
             insert(models.tagged).values(article_id=1, tag_id=99),
             update(models.tagged).where(models.tagged.c.article_id == 1).values(tag_id=99),
         ):
-            with pytest.raises(Exception, match=r"(?i)unique|foreign key"):
+            with pytest.raises(Exception, match=r"(?i)unique|duplicate|foreign key"):
                 async with session.begin_nested():
                     await session.execute(statement)
         await session.execute(delete(models.tagged).where(models.tagged.c.article_id == 2))
@@ -275,10 +277,10 @@ async def test_a_statement_costs_a_constant_number_of_others(sessions, models, s
         before = len(statements)
         given = [{"article_id": n, "tag_id": 1} for n in range(1, size + 1)]
         await session.execute(insert(models.tagged), given)
-        assert len(statements) - before <= 4, statements[before:]
+        assert len(statements) - before <= (4 if backend != "mariadb" else ONE_MORE), statements[before:]
         await session.commit()
         before = len(statements)
         await session.execute(delete(models.tagged).where(models.tagged.c.tag_id == 1))
         # On SQLite three of them make and empty the place for what is marked.
-        assert len(statements) - before <= (8 if backend == "sqlite" else 4), statements[before:]
+        assert len(statements) - before <= {"sqlite": 8, "mariadb": 7}.get(backend, 4), statements[before:]
         await session.commit()

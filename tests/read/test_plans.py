@@ -85,6 +85,7 @@ async def filled(database: Databases, engine: AsyncEngine, backend: str) -> Asyn
         yield session
 
 
+@pytest.mark.not_on("mariadb", "it tells its plans in other words")
 async def test_every_look_up_of_one_entity_uses_an_index(
     filled: AsyncSession, engine: AsyncEngine, backend: str
 ) -> None:

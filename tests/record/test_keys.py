@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import Float, Integer, LargeBinary, String, TypeDecorator, delete, func, select, update
+from sqlalchemy import VARBINARY, Float, Integer, LargeBinary, String, TypeDecorator, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -26,16 +26,20 @@ class Base(DeclarativeBase):
 manager = make_versioned(mapper=Base, manager=VersioningManager(), options=mode.options(), user_cls=None)
 
 
+# MariaDB takes no BLOB for a key.
+Binary = LargeBinary(20).with_variant(VARBINARY(20), "mariadb", "mysql")
+
+
 class Blob(Versioned, Base):
     __tablename__ = "blob"
-    key: Mapped[bytes] = mapped_column(LargeBinary(20), primary_key=True)
+    key: Mapped[bytes] = mapped_column(Binary, primary_key=True)
     part: Mapped[str] = mapped_column(String(20), primary_key=True)
     value: Mapped[int]
 
 
 class Plain(Versioned, Base):
     __tablename__ = "plain"
-    key: Mapped[bytes] = mapped_column(LargeBinary(20), primary_key=True)
+    key: Mapped[bytes] = mapped_column(Binary, primary_key=True)
     value: Mapped[int]
 
 

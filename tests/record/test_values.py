@@ -81,6 +81,14 @@ for statement in (
     "CREATE TRIGGER loud BEFORE INSERT OR UPDATE ON shouted FOR EACH ROW EXECUTE FUNCTION make_loud()",
 ):
     event.listen(Shouted.__table__, "after_create", DDL(statement).execute_if(dialect="postgresql"))
+for kind in ("INSERT", "UPDATE"):
+    event.listen(
+        Shouted.__table__,
+        "after_create",
+        DDL(
+            f"CREATE TRIGGER loud_{kind.lower()} BEFORE {kind} ON shouted FOR EACH ROW SET new.loud = upper(new.word)"
+        ).execute_if(dialect=("mariadb", "mysql")),
+    )
 
 
 async def account(session: AsyncSession, **values: Any) -> int:

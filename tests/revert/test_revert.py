@@ -135,10 +135,10 @@ async def test_null_comes_back_as_null_and_not_as_the_columns_default(session, m
     assert back.label is None
 
 
-async def test_json_null_and_null_come_back_as_they_were_stored(session, models):
+async def test_json_null_and_null_come_back_as_they_were_stored(session, models, backend):
     unset, null = models.Thing(id=1), models.Thing(id=2, document=None)
     await write(session, unset, null)
-    stored = "SELECT id, CAST(document AS text) FROM thing ORDER BY id"
+    stored = f"SELECT id, CAST(document AS {'char' if backend == 'mariadb' else 'text'}) FROM thing ORDER BY id"
     before = [tuple(row) for row in await session.execute(text(stored))]
     versions = [await each.awaitable_versions()[0] for each in (unset, null)]
     await session.delete(unset)
@@ -310,14 +310,14 @@ async def test_a_version_whose_row_is_gone_cannot_be_read_any_more(session, mode
 
 
 @pytest.mark.parametrize("loaded", [True, False])
-async def test_a_revert_costs_a_constant_number_of_statements(session, models, article, statements, loaded):
+async def test_a_revert_costs_a_constant_number_of_statements(session, models, article, statements, loaded, backend):
     version = await article.awaitable_versions()[0]
     if not loaded:
         session.expire_all()
     before = len(statements)
     await version.revert(session)
-    # The savepoint and its release, the UPDATE, and what records it.
-    assert len(statements) <= before + (7 if loaded else 8)
+    # The savepoint and its release, the UPDATE, and what records it; on MariaDB also the sequence of ids.
+    assert len(statements) <= before + (7 if loaded else 8) + (backend == "mariadb")
     before = len(statements)
     await session.flush()
     assert len(statements) == before

@@ -34,6 +34,12 @@ STATEMENTS: dict[str, Any] = {
     "core insert": insert(product).values(name="new"),
 }
 
+
+def statements_of(backend: str) -> dict[str, Any]:
+    """Give the statements that a database knows: MariaDB has no RETURNING of an UPDATE."""
+    return {name: each for name, each in STATEMENTS.items() if (backend, name) != ("mariadb", "update returning")}
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "one of the user's own": {"tenant": 7},
     "populate_existing": {"populate_existing": True},
@@ -50,11 +56,11 @@ def _apart(given: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-async def test_a_statement_with_options_is_recorded(session, options):
+async def test_a_statement_with_options_is_recorded(session, backend, options):
     await fill(session)
     before, after = await everything(session), await newest(session)
     wrong = {}
-    for name, given in STATEMENTS.items():
+    for name, given in statements_of(backend).items():
         statement, parameters = _apart(given)
         statement = statement.execution_options(**options)
         if problem := await difference_of(session, before, after, statement, parameters, idle=False):
@@ -81,10 +87,10 @@ def _seeing(engine: AsyncEngine) -> Iterator[list[Any]]:
 
 
 @pytest.mark.parametrize("given_to", ["statement", "execution", "connection"])
-async def test_options_reach_whoever_looks_for_them(session, engine, given_to):
+async def test_options_reach_whoever_looks_for_them(session, engine, backend, given_to):
     await fill(session)
     options = {"tenant": 7}
-    for each in STATEMENTS.values():
+    for each in statements_of(backend).values():
         statement, parameters = _apart(each)
         if given_to == "statement":
             statement = statement.execution_options(**options)

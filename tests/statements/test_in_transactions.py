@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, delete, event, exists, func, insert, literal, select, update
-from sqlalchemy.exc import IntegrityError, SAWarning
+from sqlalchemy.exc import IntegrityError, OperationalError, SAWarning
 from sqlalchemy.orm import Session
 
 import async_continuum as ac
@@ -180,7 +180,8 @@ async def test_a_statement_that_fails_leaves_nothing_waiting(session):
         update(Product).values(id=7),
         delete(Tag).where(Tag.id > 0),
     ):
-        with pytest.raises(IntegrityError):
+        # MariaDB calls it another kind of error where a cascade would lead to duplicates.
+        with pytest.raises((IntegrityError, OperationalError)):
             async with session.begin_nested():
                 await session.execute(failing)
     await session.execute(delete(Product).where(Product.price == 5))
@@ -188,6 +189,7 @@ async def test_a_statement_that_fails_leaves_nothing_waiting(session):
     await assert_told(session, before, after)
 
 
+@pytest.mark.not_on("mariadb", "keys are read into Python there, and go back in chunks")
 async def test_as_many_statements_for_many_rows_as_for_few(session, statements):
     counts = {}
     for rows in (10, 3000):

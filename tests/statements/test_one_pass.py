@@ -18,8 +18,8 @@ async def test_rows_that_a_statement_leaves_as_they_are_cost_no_second_pass(sess
     await fill(session)
     after, sent = await newest(session), len(statements)
     await session.execute(update(Product).where(Product.price > 0).values(price=3))
-    # SQLite, which has no data-modifying CTE, asks for all of them each time.
-    assert session.bind.dialect.name == "sqlite" or len(statements) - sent == 2
+    # Others have no data-modifying CTE, and ask for all of them each time.
+    assert session.bind.dialect.name != "postgresql" or len(statements) - sent == 2
     await session.commit()
     changed = await session.scalars(select(Version.id).where(Version.transaction_id > after))
     assert sorted(changed) == [1, 2, 4, 5, 6]
@@ -43,6 +43,7 @@ async def test_rows_older_than_their_history_are_taken_along(session):
     assert await verify(session, Product) == []
 
 
+@pytest.mark.not_on("mariadb", "keys are read into Python there, and go back in chunks")
 async def test_ten_thousand_rows_cost_what_ten_cost(session, statements):
     numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
     numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < ROWS))

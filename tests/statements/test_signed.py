@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, ForeignKey, String, Table, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 import async_continuum as ac
@@ -44,9 +44,16 @@ def models(own):
     return SimpleNamespace(base=Base, manager=manager, User=User, Article=Article, Tag=Tag, article_tag=article_tag)
 
 
+def _upsert(backend: str, model: Any) -> Any:
+    upsert: Any = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mysql}[backend].insert(model)
+    upsert = upsert.values(name="a1")
+    if backend == "mariadb":
+        return upsert.on_duplicate_key_update(name="upserted")
+    return upsert.on_conflict_do_update(index_elements=["name"], set_={"name": "upserted"})
+
+
 def _statements(models: Any, backend: str) -> dict[str, Any]:
     Article, table = models.Article, models.Article.__table__
-    upsert = {"sqlite": sqlite, "postgresql": postgresql}[backend].insert(Article).values(name="a1")
     statements = {
         "update": update(Article).values(name=Article.name + "!"),
         "update by key": update(Article).where(Article.id == 1).values(name="new"),
@@ -57,7 +64,7 @@ def _statements(models: Any, backend: str) -> dict[str, Any]:
         "insert": insert(Article).values(name="new"),
         "insert many": (insert(Article), [{"name": "x"}, {"name": "y"}]),
         "insert from a query": insert(Article).from_select(["name"], select(Article.name + "!")),
-        "upsert": upsert.on_conflict_do_update(index_elements=["name"], set_={"name": "upserted"}),
+        "upsert": _upsert(backend, Article),
         "core": update(table).where(table.c.id > 1).values(name=table.c.name + "?"),
         "links": insert(models.article_tag).values(article_id=2, tag_id=1),
         "links that go": delete(models.article_tag),

@@ -127,6 +127,13 @@ SINCE_2_1 = {"what it returns", "update returning", "delete returning"}
 UNSUPPORTED = SINCE_2_1 if __version__.startswith("2.0.") else set()
 
 
+def _known(backend: str, statements: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what MariaDB does not have: RETURNING of an UPDATE."""
+    if backend != "mariadb":
+        return statements
+    return {name: each for name, each in statements.items() if "return" not in name}
+
+
 async def _wrong(session: Any, statements: dict[str, Any], *, how: str) -> dict[str, Any]:
     await fill(session)
     before, after = await everything(session), await newest(session)
@@ -142,8 +149,8 @@ async def _wrong(session: Any, statements: dict[str, Any], *, how: str) -> dict[
 
 
 @pytest.mark.parametrize("how", ["session", "connection"])
-async def test_an_update_from_other_tables_is_recorded(session, how):
-    assert await _wrong(session, UPDATES, how=how) == {}
+async def test_an_update_from_other_tables_is_recorded(session, backend, how):
+    assert await _wrong(session, _known(backend, UPDATES), how=how) == {}
 
 
 @pytest.mark.parametrize("how", ["session", "connection"])
@@ -155,10 +162,13 @@ async def test_a_delete_using_other_tables_is_recorded(session, backend, how):
 
 @pytest.mark.parametrize("how", ["session", "connection"])
 async def test_a_statement_on_a_table_under_another_name_is_recorded(session, backend, how):
-    statements = RENAMED
-    if backend == "sqlite":
-        # It has no aliases in DELETE.
-        statements = {name: each for name, each in RENAMED.items() if "delete" not in name}
+    statements = _known(backend, RENAMED)
+    if backend != "postgresql":
+        # They have no aliases in DELETE.
+        statements = {name: each for name, each in statements.items() if "delete" not in name}
+    if backend == "mariadb":
+        # Where there is no RETURNING, what SQLAlchemy asks to find the rows by another name is a cartesian product.
+        statements = {name: each for name, each in statements.items() if name.startswith("core")}
     assert await _wrong(session, statements, how=how) == {}
 
 
