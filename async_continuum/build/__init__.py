@@ -20,6 +20,7 @@ from async_continuum.build.cascades import Cascade, cascades
 from async_continuum.build.concrete import build_abstract, detach_abstract, is_abstract, own_rows, united
 from async_continuum.build.conditions import condition_on
 from async_continuum.build.identity import identity_of, key_after_flush
+from async_continuum.build.joins import alive_in
 from async_continuum.build.kept import kept_rows
 from async_continuum.build.links import LinkBlueprint, build_link, detach_link, has_late_secondary, secondaries
 from async_continuum.build.mapped import map_class, mappers_of, unmap_class
@@ -46,6 +47,7 @@ __all__ = [
     "TableHistory",
     "UtcDateTime",
     "add_user",
+    "alive_in",
     "blueprint_of",
     "blueprints_of",
     "build",

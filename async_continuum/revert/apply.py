@@ -23,6 +23,8 @@ from async_continuum.revert.called import another_class
 from async_continuum.revert.circles import arrange_births
 from async_continuum.revert.identity import has_generated_always, overriding_identity
 from async_continuum.revert.kept import Kept
+from async_continuum.revert.links import with_their_columns
+from async_continuum.revert.nulls import store_nulls
 from async_continuum.revert.objects import born_again, set_back, settable
 from async_continuum.revert.obstacles import Obstacle, obstacles, put_off, told
 from async_continuum.revert.paths import read_paths
@@ -57,8 +59,10 @@ async def _revert(version: Any, session: AsyncSession, relations: Sequence[str],
     kept = Kept(survey.session)
     try:
         async with survey.session.begin_nested():
-            await _apply(survey, plan)
-            await survey.session.flush()
+            async with with_their_columns(survey.session, survey.links):
+                await _apply(survey, plan)
+                await survey.session.flush()
+            await store_nulls(survey, plan)
             late = await put_off(survey, plan)
             if late:
                 raise _refusal("the database would refuse it at the commit.", version, survey, late)

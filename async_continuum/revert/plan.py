@@ -39,16 +39,18 @@ class RevertPlan:
     deleted: tuple[Entity, ...] = ()
     linked: tuple[Link, ...] = ()
     unlinked: tuple[Link, ...] = ()
+    relinked: tuple[Link, ...] = ()
+    """Links that stay, and whose rows in the association table said something else."""
 
     def __bool__(self) -> bool:
-        return any((self.inserted, self.updated, self.deleted, self.linked, self.unlinked))
+        return any((self.inserted, self.updated, self.deleted, self.linked, self.unlinked, self.relinked))
 
     def __str__(self) -> str:
         said = list(self._lines())
         return "\n".join(said) if said else "nothing to do"
 
     def _lines(self) -> Iterator[str]:
-        for word in ("inserted", "updated", "deleted", "linked", "unlinked"):
+        for word in ("inserted", "updated", "deleted", "linked", "unlinked", "relinked"):
             for each in getattr(self, word):
                 yield f"{word:8} {each}"
 
@@ -88,6 +90,7 @@ class Findings:
     entities: dict[Entity, Present] = field(default_factory=dict)
     relations: list[Relation] = field(default_factory=list)
     deleted: list[Entity] = field(default_factory=list)
+    relinked: list[Link] = field(default_factory=list)
 
 
 def make_plan(found: Findings) -> RevertPlan:
@@ -109,4 +112,5 @@ def make_plan(found: Findings) -> RevertPlan:
         unlinked=tuple(
             Link(r.parent, r.name, target) for r in found.relations for target in r.unlinked if target not in deleted
         ),
+        relinked=tuple(dict.fromkeys(found.relinked)),
     )

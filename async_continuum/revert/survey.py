@@ -14,9 +14,10 @@ from sqlalchemy.sql import visitors
 
 from async_continuum.build import Blueprint, blueprint_of, find_blueprint, past_targets
 from async_continuum.dialects import keys_for
+from async_continuum.revert.links import LinkRows, LinkTable, link_rows, link_table
 from async_continuum.revert.objects import differences, settable
 from async_continuum.revert.paths import Paths
-from async_continuum.revert.plan import Entity, Findings, Key, Present, Relation
+from async_continuum.revert.plan import Entity, Findings, Key, Link, Present, Relation
 
 HELD = ("dynamic", "write_only")
 
@@ -32,6 +33,7 @@ class Survey:
         self.live: dict[Entity, Any] = {}
         self.paths: dict[Entity, str] = {}
         """By which of the paths that are followed an entity of the past is reached first; not the one they start at."""
+        self.links: list[LinkRows] = []
         self.differing: dict[Entity, list[str]] = {}
         """What a live object is to be given of its version."""
 
@@ -59,7 +61,23 @@ class Survey:
                 was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
                 self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
             reached = {entity: version for each in then.values() for entity, version in each.items()}
+            table = link_table(prop)
+            if table is not None:
+                await self._compare_links(table, stored, name, reached)
             await self.visit(list(reached.values()), target, deeper, f"{path}.{name}" if path else name)
+
+    async def _compare_links(
+        self, table: LinkTable, parents: Mapping[Entity, Any], name: str, targets: Mapping[Entity, Any]
+    ) -> None:
+        rows = await link_rows(self.session, table, list(parents.values()), self.moment)
+        self.links.append(rows)
+        self.found.relinked += [
+            Link(relation.parent, name, target)
+            for relation in self.found.relations
+            if relation.name == name and relation.parent in parents
+            for target in relation.then
+            if table.pair(parents[relation.parent], targets[target]) in rows.changed
+        ]
 
     async def _find_live(self, stored: dict[Entity, Any], blueprint: Blueprint) -> None:
         new = {entity: version for entity, version in stored.items() if entity not in self.stored}
