@@ -14,6 +14,7 @@ from async_continuum.manager.coverage import Coverage
 from async_continuum.native import (
     PARTIAL,
     TriggerPlan,
+    can_name_classes,
     companions_of,
     create_triggers,
     drop_triggers,
@@ -109,10 +110,11 @@ def _refuse_plugins(blueprint: Blueprint, history: TableHistory, plugins: Plugin
         values = [plugin.deleted_value(history, column) for column in columns]
         if not all(value is None or isinstance(value, Null) for value in values):
             raise refused(plugin, "deleted_value: something else than NULL")
-    if history.shared and any(each.names is not None for each in companions_of(blueprint.transaction_table)):
+    names = any(each.names is not None for each in companions_of(blueprint.transaction_table))
+    if names and not can_name_classes(history):
         raise ImproperlyConfigured(
-            "triggers cannot name the classes that share a table: leave out TransactionChangesPlugin or "
-            "native_versioning.",
+            "triggers cannot name its classes: those of joined inheritance, and those of one table whose rows do not "
+            "say in a column of which class they are. Leave out TransactionChangesPlugin or native_versioning.",
             model=blueprint.model,
             option="native_versioning",
         )

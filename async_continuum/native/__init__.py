@@ -16,7 +16,7 @@ Creating is idempotent and replaces what is stale. It wants the table, its versi
 there; a column that history keeps can be dropped or renamed only together with new triggers.
 """
 
-from async_continuum.native.conditions import recorded_condition
+from async_continuum.native.conditions import can_name_classes, recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
 from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale
 from async_continuum.native.plan import (
@@ -39,6 +39,7 @@ __all__ = [
     "TransactionPlan",
     "TriggerDDL",
     "TriggerPlan",
+    "can_name_classes",
     "companions_of",
     "create_statements",
     "create_triggers",

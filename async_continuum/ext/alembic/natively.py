@@ -114,6 +114,8 @@ def _as_it_is(context: AutogenContext, plan: TriggerPlan) -> TriggerPlan:
         role: given if given is None or set(given.columns) <= set(top) else None
         for role, given in (("kept", plan.kept), ("recorded", plan.recorded))
     }
+    if plan.classes and plan.names_class not in columns:
+        asked |= {"classes": (), "names_class": None}
     there = replace(plan, columns=plan.columns if same else columns, ends=ends, **asked)
     return replace(there, chain=_chain_as_it_is(context, there)) if plan.chain else there
 

@@ -95,8 +95,8 @@ class CreateVersionTriggersOp(_TriggersOp):
         ``columns`` are those that history keeps. The rest says what is not the default: ``versions``, ``schema``,
         ``versions_schema``, ``transaction`` (a name, or a dict of `TransactionPlan`), ``begins``, ``ends``,
         ``operation``, ``twins``, ``on_truncate``, ``append_only``, ``kept``, ``recorded``, ``chain``,
-        ``names_class``, as `TriggerPlan` has them. Of a joined hierarchy each table has triggers, and wants the other
-        tables to be there.
+        ``names_class``, ``entity``, ``classes``, as `TriggerPlan` has them. Of a joined hierarchy each table has
+        triggers, and wants the other tables to be there.
         """
         return operations.invoke(cls(plan_from(table, columns=columns, key=key, **plan)))
 
