@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, MetaData, Null
 
 from async_continuum.build import Blueprint, TableHistory
 from async_continuum.errors import ImproperlyConfigured
-from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.coverage import Coverage, Kept
 from async_continuum.native import (
     PARTIAL,
     TriggerPlan,
@@ -21,6 +21,7 @@ from async_continuum.native import (
     existing,
     installed,
     recorded_condition,
+    unfit,
 )
 from async_continuum.plugins import Plugins
 
@@ -43,11 +44,16 @@ class Triggers:
         if not plans:
             return
         known = installed(connection)
-        wanted = [plan for plan, native in plans if native and known.get((plan.schema, plan.name)) != plan.fingerprint]
+        wanted: dict[TriggerPlan, Kept] = {
+            plan: kept
+            for kept, history, plan in plans
+            if history.settings.native_versioning and known.get((plan.schema, plan.name)) != plan.fingerprint
+        }
+        refuse_unfit(connection, wanted)
         for plan in existing(connection, wanted):
             create_triggers(connection, plan)
-        for plan, native in plans:
-            if not native and (plan.schema, plan.name) in known:
+        for _kept, history, plan in plans:
+            if not history.settings.native_versioning and (plan.schema, plan.name) in known:
                 drop_triggers(connection, plan)
 
     def before_drop(self, target: MetaData, connection: Connection, tables: Any = None, **_: Any) -> None:
@@ -59,14 +65,25 @@ class Triggers:
                 if history.settings.native_versioning and touched & going:
                     drop_triggers(connection, plan)
 
-    def _plans(self, target: MetaData, connection: Connection) -> list[tuple[TriggerPlan, bool]]:
+    def _plans(self, target: MetaData, connection: Connection) -> list[tuple[Kept, TableHistory, TriggerPlan]]:
         if connection.dialect.name != "postgresql":
             return []
-        return [
-            (plan, history.settings.native_versioning)
-            for _, history, plan in self._coverage.plans(translation(connection))
-            if history.table.metadata is target
-        ]
+        return [each for each in self._coverage.plans(translation(connection)) if each[1].table.metadata is target]
+
+
+def refuse_unfit(connection: Connection, wanted: Mapping[TriggerPlan, Kept]) -> None:
+    """Refuse to have triggers on what cannot have them. Raises `ImproperlyConfigured`; one query, where any is wanted.
+
+    Not before there is a connection: only the database knows what a mapped name stands for.
+    """
+    for plan, what in unfit(connection, list(wanted)):
+        kept = wanted[plan]
+        raise ImproperlyConfigured(
+            f"{plan.fullname!r} is {what} in the database, and cannot have the triggers of native_versioning. Let "
+            "sessions record it, with __versioned__ = {'native_versioning': False}, or version the class of its table.",
+            model=kept.model if isinstance(kept, Blueprint) else kept.history.table,
+            option="native_versioning",
+        )
 
 
 def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
@@ -135,9 +152,10 @@ def require_triggers(connection: Connection, coverage: Coverage) -> None:
     if connection.engine in seen:
         return
     found = coverage.plans(translation(connection))
-    plans = [plan for _, history, plan in found if history.settings.native_versioning]
+    plans = {plan: kept for kept, history, plan in found if history.settings.native_versioning}
     known = installed(connection)
-    lost = [plan for plan in plans if known.get((plan.schema, plan.name), PARTIAL) == PARTIAL]
+    lost = {plan: kept for plan, kept in plans.items() if known.get((plan.schema, plan.name), PARTIAL) == PARTIAL}
+    refuse_unfit(connection, lost)
     missing = existing(connection, lost) if lost else []
     if missing:
         raise ImproperlyConfigured(

@@ -18,7 +18,7 @@ there; a column that history keeps can be dropped or renamed only together with 
 
 from async_continuum.native.conditions import can_name_classes, recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
-from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale
+from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale, unfit
 from async_continuum.native.plan import (
     ChainedTable,
     CompanionPlan,
@@ -57,4 +57,5 @@ __all__ = [
     "stale",
     "take",
     "transaction_plan_of",
+    "unfit",
 ]

@@ -214,10 +214,11 @@ BEGIN{_words(plan)}
     ] INTO ac_words
     FROM pg_catalog.pg_class l JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace,
         pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
-    WHERE l.oid = ac_live AND v.oid = ac_versions AND v.relkind = 'r';
+    WHERE l.oid = ac_live AND l.relkind IN ('r', 'p') AND v.oid = ac_versions AND v.relkind = 'r';
     IF ac_words IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = pg_catalog.concat(
-            'async_continuum: ', ac_versions, ' is no ordinary table, or ids of ', ac_transactions, ' have no sequence'
+            'async_continuum: ', ac_live, ' or ', ac_versions, ' is no table, as native_versioning wants, or ids of ',
+            ac_transactions, ' have no sequence'
         );
     END IF;
 {what_tables_are_called(plan)}{words_of_conditions(plan)}

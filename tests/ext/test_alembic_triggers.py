@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
+from async_continuum import ImproperlyConfigured
 from async_continuum.ext.alembic.triggers import plan_from, said_of
 from async_continuum.native import TransactionPlan, TriggerPlan, installed
 from tests.ext.test_alembic import SHOP, engine_now, project, projects
@@ -323,6 +324,16 @@ def test_tables_of_plugins_are_there_before_the_triggers_that_write_them(project
     database.managers = {}
     project.downgrade()
     assert left(engine_now) == 0
+
+
+def test_a_view_is_told_before_a_script_is_written_and_by_one_that_wants_triggers_on_it(project, engine_now):
+    shelf = project.declare(SHELF, options=NATIVE)
+    write(engine_now, "CREATE TABLE stored (id integer PRIMARY KEY, title text)")
+    write(engine_now, "CREATE VIEW shelf AS SELECT id, title FROM stored")
+    with pytest.raises(ImproperlyConfigured, match="'shelf' is a view in the database") as caught:
+        project.autogenerate()
+    assert caught.value.model is shelf.Shelf
+    assert "native_versioning': False" in str(caught.value)
 
 
 def left(engine: Engine) -> Any:
