@@ -114,7 +114,8 @@ class DropVersionTriggersOp(_TriggersOp):
     def drop_version_triggers(cls, operations: Operations, table: str, **plan: Any) -> Any:
         """Take the triggers of a table away, as far as they are there; history stays.
 
-        Of the arguments of `create_version_triggers` only the names of tables and schemas are needed.
+        Of the arguments of `create_version_triggers` only ``versions`` and the schemas are needed, where they are not
+        the default; the transaction table is known to the triggers.
         """
         return operations.invoke(cls(plan_from(table, **plan)))
 
