@@ -11,6 +11,7 @@ from async_continuum.manager.setup import (
     remove_versioning,
     versioning_manager,
 )
+from async_continuum.manager.triggers import refuse_unfit
 from async_continuum.manager.upkeep import backfill, vacuum, verify
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "current_transaction",
     "get_versioning_manager",
     "make_versioned",
+    "refuse_unfit",
     "remove_versioning",
     "vacuum",
     "verify",

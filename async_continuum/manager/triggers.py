@@ -11,16 +11,18 @@ from sqlalchemy.engine.mock import MockConnection
 
 from async_continuum.build import Blueprint, TableHistory
 from async_continuum.errors import ImproperlyConfigured
-from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.coverage import Coverage, Kept
 from async_continuum.native import (
     PARTIAL,
     TriggerPlan,
+    can_name_classes,
     companions_of,
     create_triggers,
     drop_triggers,
     existing,
     installed,
     recorded_condition,
+    unfit,
 )
 from async_continuum.plugins import Plugins
 
@@ -44,15 +46,21 @@ class Triggers:
             return
         if isinstance(connection, MockConnection):
             # That of create_mock_engine(), which writes a script and can be asked for nothing.
-            for plan in (plan for plan, native in plans if native):
-                create_triggers(connection, plan)
+            for _kept, history, plan in plans:
+                if history.settings.native_versioning:
+                    create_triggers(connection, plan)
             return
         known = installed(connection)
-        wanted = [plan for plan, native in plans if native and known.get((plan.schema, plan.name)) != plan.fingerprint]
+        wanted: dict[TriggerPlan, Kept] = {
+            plan: kept
+            for kept, history, plan in plans
+            if history.settings.native_versioning and known.get((plan.schema, plan.name)) != plan.fingerprint
+        }
+        refuse_unfit(connection, wanted)
         for plan in existing(connection, wanted):
             create_triggers(connection, plan)
-        for plan, native in plans:
-            if not native and (plan.schema, plan.name) in known:
+        for _kept, history, plan in plans:
+            if not history.settings.native_versioning and (plan.schema, plan.name) in known:
                 drop_triggers(connection, plan)
 
     def before_drop(
@@ -66,14 +74,27 @@ class Triggers:
                 if history.settings.native_versioning and touched & going:
                     drop_triggers(connection, plan)
 
-    def _plans(self, target: MetaData, connection: Connection | MockConnection) -> list[tuple[TriggerPlan, bool]]:
+    def _plans(
+        self, target: MetaData, connection: Connection | MockConnection
+    ) -> list[tuple[Kept, TableHistory, TriggerPlan]]:
         if connection.dialect.name != "postgresql":
             return []
-        return [
-            (plan, history.settings.native_versioning)
-            for _, history, plan in self._coverage.plans(translation(connection))
-            if history.table.metadata is target
-        ]
+        return [each for each in self._coverage.plans(translation(connection)) if each[1].table.metadata is target]
+
+
+def refuse_unfit(connection: Connection, wanted: Mapping[TriggerPlan, Kept]) -> None:
+    """Refuse to have triggers on what cannot have them. Raises `ImproperlyConfigured`; one query, where any is wanted.
+
+    Not before there is a connection: only the database knows what a mapped name stands for.
+    """
+    for plan, what in unfit(connection, list(wanted)):
+        kept = wanted[plan]
+        raise ImproperlyConfigured(
+            f"{plan.fullname!r} is {what} in the database, and cannot have the triggers of native_versioning. Let "
+            "sessions record it, with __versioned__ = {'native_versioning': False}, or version the class of its table.",
+            model=kept.model if isinstance(kept, Blueprint) else kept.history.table,
+            option="native_versioning",
+        )
 
 
 def refuse_unsupported(blueprint: Blueprint, plugins: Plugins) -> None:
@@ -117,10 +138,11 @@ def _refuse_plugins(blueprint: Blueprint, history: TableHistory, plugins: Plugin
         values = [plugin.deleted_value(history, column) for column in columns]
         if not all(value is None or isinstance(value, Null) for value in values):
             raise refused(plugin, "deleted_value: something else than NULL")
-    if history.shared and any(each.names is not None for each in companions_of(blueprint.transaction_table)):
+    names = any(each.names is not None for each in companions_of(blueprint.transaction_table))
+    if names and not can_name_classes(history):
         raise ImproperlyConfigured(
-            "triggers cannot name the classes that share a table: leave out TransactionChangesPlugin or "
-            "native_versioning.",
+            "triggers cannot name its classes: those of joined inheritance, and those of one table whose rows do not "
+            "say in a column of which class they are. Leave out TransactionChangesPlugin or native_versioning.",
             model=blueprint.model,
             option="native_versioning",
         )
@@ -143,9 +165,10 @@ def require_triggers(connection: Connection, coverage: Coverage) -> None:
     if connection.engine in seen:
         return
     found = coverage.plans(translation(connection))
-    plans = [plan for _, history, plan in found if history.settings.native_versioning]
+    plans = {plan: kept for kept, history, plan in found if history.settings.native_versioning}
     known = installed(connection)
-    lost = [plan for plan in plans if known.get((plan.schema, plan.name), PARTIAL) == PARTIAL]
+    lost = {plan: kept for plan, kept in plans.items() if known.get((plan.schema, plan.name), PARTIAL) == PARTIAL}
+    refuse_unfit(connection, lost)
     missing = existing(connection, lost) if lost else []
     if missing:
         raise ImproperlyConfigured(

@@ -16,9 +16,10 @@ Creating is idempotent and replaces what is stale. It wants the table, its versi
 there; a column that history keeps can be dropped or renamed only together with new triggers.
 """
 
-from async_continuum.native.conditions import recorded_condition
+from async_continuum.native.conditions import can_name_classes, recorded_condition
 from async_continuum.native.ddl import TriggerDDL, create_triggers, drop_triggers, install
-from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale
+from async_continuum.native.dropping import drop_statements
+from async_continuum.native.installed import PARTIAL, existing, installed, installed_plans, stale, unfit
 from async_continuum.native.plan import (
     ChainedTable,
     CompanionPlan,
@@ -30,7 +31,7 @@ from async_continuum.native.plan import (
     transaction_plan_of,
 )
 from async_continuum.native.signing import give_way, signed_as, take
-from async_continuum.native.statements import create_statements, drop_statements
+from async_continuum.native.statements import create_statements
 
 __all__ = [
     "PARTIAL",
@@ -39,6 +40,7 @@ __all__ = [
     "TransactionPlan",
     "TriggerDDL",
     "TriggerPlan",
+    "can_name_classes",
     "companions_of",
     "create_statements",
     "create_triggers",
@@ -56,4 +58,5 @@ __all__ = [
     "stale",
     "take",
     "transaction_plan_of",
+    "unfit",
 ]

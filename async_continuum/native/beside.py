@@ -11,12 +11,23 @@ ROWS = "async_continuum.rows"
 _NAMED = "pg_catalog.current_setting(@@named@@, true)"
 
 
-def name_class(w: Words) -> str:
-    """Note that the transaction has versions of this class; once, until it takes another id or they go again."""
+def name_class(w: Words, rows: str) -> str:
+    """Note that the transaction has versions of the class of these ``rows``.
+
+    Once, until it takes another id or they go again; where several classes share the table, of those that are theirs.
+    """
     companion = _names(w)
     if companion is None:
         return ""
     into = f"{_table(companion)} ({quoted(companion.transaction_id)}, {quoted(companion.names or '')})"
+    if w.plan.classes:
+        own = (
+            f"(SELECT {_class_of(w, 'own')} AS name FROM ONLY {w.versions} own WHERE {w.same('own', 'n')}"
+            f" AND own.{w.begins} {EQ} ac_tx LIMIT 1) own"
+        )
+        return f"""
+        INSERT INTO {into} SELECT DISTINCT ac_tx, own.name FROM {rows} n CROSS JOIN LATERAL {own}
+        ON CONFLICT DO NOTHING;"""
     return f"""
         IF {_NAMED} IS DISTINCT FROM ac_tx::pg_catalog.text THEN
             INSERT INTO {into} VALUES (ac_tx, {literal(w.plan.entity)}) ON CONFLICT DO NOTHING;
@@ -29,6 +40,13 @@ def forget_class(w: Words) -> str:
     companion = _names(w)
     if companion is None:
         return ""
+    if w.plan.classes:
+        names = ", ".join(literal(name) for name in _class_names(w))
+        noted = f"c.{quoted(companion.names or '')}::pg_catalog.text"
+        return f"""
+        DELETE FROM {_table(companion)} AS c WHERE c.{quoted(companion.transaction_id)} {EQ} ac_tx
+            AND {noted} {EQ} ANY (ARRAY[{names}]) AND NOT EXISTS (
+                SELECT FROM ONLY {w.versions} v WHERE v.{w.begins} {EQ} ac_tx AND {_class_of(w, "v")} {EQ} {noted});"""
     return f"""
         IF NOT EXISTS (SELECT FROM ONLY {w.versions} v WHERE v.{w.begins} {EQ} ac_tx) THEN
             DELETE FROM {_table(companion)} AS c WHERE c.{quoted(companion.transaction_id)} {EQ} ac_tx
@@ -99,6 +117,18 @@ def _names(w: Words) -> CompanionPlan | None:
     if w.plan.entity is None:
         return None
     return next((each for each in w.plan.transaction.companions if each.names is not None), None)
+
+
+def _class_of(w: Words, versions: str) -> str:
+    held = f"{versions}.{quoted(w.plan.names_class or '')}::pg_catalog.text"
+    cases = " ".join(
+        f"WHEN {held} {EQ} ({value})::pg_catalog.text THEN {literal(name)}" for value, name in w.plan.classes
+    )
+    return f"(CASE {cases} ELSE {literal(w.plan.entity)} END)"
+
+
+def _class_names(w: Words) -> list[str]:
+    return list(dict.fromkeys((*(name for _, name in w.plan.classes), w.plan.entity or "")))
 
 
 def _table(companion: CompanionPlan) -> str:

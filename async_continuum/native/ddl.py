@@ -11,9 +11,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
 
+from async_continuum.native.dropping import drop_statements
 from async_continuum.native.installed import stale
 from async_continuum.native.plan import TriggerPlan
-from async_continuum.native.statements import create_statements, drop_statements
+from async_continuum.native.statements import create_statements
 
 
 class TriggerDDL(ExecutableDDLElement):

@@ -63,7 +63,7 @@ def _insert(w: Words) -> str:
     return f"""{take}
     IF NOT EXISTS (SELECT FROM {new_rows} n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
         INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM {new_rows} n;
-        {beside.name_class(w)}
+        {beside.name_class(w, new_rows)}
         RETURN NULL;
     END IF;{_live(w, rows, "0", inserted=True)}"""
 
@@ -90,7 +90,7 @@ def _update(w: Words) -> str:
     before = f"(SELECT DISTINCT ON ({w.of('r', w.plan.key)}) {w.of('r')} FROM old_rows r) o"
     paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN {before} ON {w.same('o', 'n')}", where=unchanged)
     # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
-    paired = f"EXECUTE {_as_text(paired)} USING ac_tx;{beside.name_class(w)}"
+    paired = f"EXECUTE {_as_text(paired)} USING ac_tx;{beside.name_class(w, rows)}"
     anything = part.says_something(w, new_rows)
     if w.going("r"):
         anything += f" OR EXISTS (SELECT FROM {gone} n)"
@@ -151,7 +151,7 @@ def _at_once(w: Words, close_one: str, close: str, rows: str, operation: int) ->
         if w.plan.flags:
             b = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
             rows_n += f" CROSS JOIN LATERAL {b}"
-    name = beside.name_class(w)
+    name = beside.name_class(w, rows)
     return f"""
     {close_one}
     IF FOUND THEN

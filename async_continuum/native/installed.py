@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -36,6 +36,14 @@ _PLANS = text(
     JOIN pg_catalog.pg_description d
         ON d.objoid = t.tgfoid AND d.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass
     WHERE NOT t.tgisinternal AND t.tgname = :name AND pg_catalog.starts_with(d.description, '{')
+    """
+)
+_UNFIT = text(
+    """
+    SELECT n, CASE c.relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' WHEN 'f' THEN 'a foreign table'
+        ELSE 'no table' END
+    FROM unnest(CAST(:names AS text[])) AS n JOIN pg_catalog.pg_class c ON c.oid = to_regclass(n)
+    WHERE c.relkind NOT IN ('r', 'p')
     """
 )
 _EXISTING = text("SELECT n FROM unnest(CAST(:names AS text[])) AS n WHERE to_regclass(n) IS NOT NULL")
@@ -74,6 +82,13 @@ def stale(connection: Connection, plans: Iterable[TriggerPlan]) -> list[TriggerP
     """List the plans whose triggers are missing in the database, or are not what the plan says."""
     known = installed(connection)
     return [plan for plan in plans if known.get((plan.schema, plan.name)) != plan.fingerprint]
+
+
+def unfit(connection: Connection, plans: Sequence[TriggerPlan]) -> list[tuple[TriggerPlan, str]]:
+    """List the plans of what cannot have such triggers, which look at all rows of a statement, and say what it is."""
+    names = [relation(plan.name, plan.schema) for plan in plans]
+    found = {row[0]: row[1] for row in connection.execute(_UNFIT, {"names": sorted({*names})})} if names else {}
+    return [(plan, found[name]) for name, plan in zip(names, plans, strict=True) if name in found]
 
 
 def existing(connection: Connection, plans: Iterable[TriggerPlan]) -> list[TriggerPlan]:

@@ -13,7 +13,8 @@ from sqlalchemy import Sequence as DatabaseSequence
 
 from async_continuum.build import TableHistory, may_have_twins
 from async_continuum.declare import COMPANIONS, Companion, OnTruncate
-from async_continuum.native.conditions import Condition, kept_condition, recorded_condition
+from async_continuum.native.conditions import Condition, classes_of, kept_condition, recorded_condition
+from async_continuum.native.written import frozen, listed
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
 FORMAT = 2
@@ -113,9 +114,11 @@ class TriggerPlan:
     chain: tuple[ChainedTable, ...] = ()
     """All tables of a joined hierarchy, the topmost first, this one among them: they are versioned together."""
     names_class: str | None = None
-    """The column of the topmost of them by which its rows say of which class they are."""
+    """The column of the topmost of them by which its rows say of which class they are; of one table, with `classes`."""
     entity: str | None = None
     """What a companion that names classes calls the class of these rows."""
+    classes: tuple[tuple[str, str], ...] = ()
+    """Where several classes share the table: what ``names_class`` holds, as SQL, and what the class is called."""
     flags: tuple[tuple[str, str], ...] = ()
     """Columns, each with the one of the version table that says whether the transaction has changed it."""
     nulled: tuple[str, ...] = ()
@@ -152,7 +155,9 @@ class TriggerPlan:
             replace(each, columns=columns, key=key) if number == place else each
             for number, each in enumerate(self.chain)
         )
-        return replace(self, columns=columns, key=key, chain=chain)
+        told = next(iter(named((self.names_class or "",))), None) if self.classes else self.names_class
+        classes = self.classes if told else ()
+        return replace(self, columns=columns, key=key, chain=chain, names_class=told, classes=classes)
 
     @property
     def fullname(self) -> str:
@@ -167,19 +172,19 @@ class TriggerPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as literals: strings, lists, None; what a migration script writes down."""
-        listed: dict[str, Any] = _listed(asdict(self))
-        return listed
+        plain: dict[str, Any] = listed(asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> TriggerPlan:
         """Read what `as_dict` gave."""
-        signing = _frozen(given["transaction"])
+        signing = frozen(given["transaction"])
         companions = tuple(CompanionPlan(**each) for each in signing.get("companions", ()))
         parts: dict[str, Any] = {"transaction": TransactionPlan(**{**signing, "companions": companions})}
-        parts["chain"] = tuple(ChainedTable(**_frozen(each)) for each in given.get("chain") or ())
+        parts["chain"] = tuple(ChainedTable(**frozen(each)) for each in given.get("chain") or ())
         for name in ("kept", "recorded"):
-            parts[name] = Condition(**_frozen(given[name])) if given.get(name) else None
-        return cls(**{**_frozen(given), **parts})
+            parts[name] = Condition(**frozen(given[name])) if given.get(name) else None
+        return cls(**{**frozen(given), **parts})
 
     def translated(self, schemas: Mapping[str | None, str | None]) -> TriggerPlan:
         """Replace schemas as ``schema_translate_map`` does."""
@@ -196,6 +201,9 @@ def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = 
     """Describe the triggers of a table's history, signed in ``transactions``; ``entity`` is its class."""
     table, versions = history.table, history.version_table
     leader = history.leader or history
+    named = any(each.names is not None for each in companions_of(transactions))
+    classes = classes_of(history) if named else ()
+    column = leader.table.c[leader.names_class] if leader.names_class else None
     return TriggerPlan(
         name=table.name,
         schema=table.schema,
@@ -210,13 +218,14 @@ def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = 
         transaction=transaction_plan_of(transactions),
         on_truncate=history.settings.on_truncate,
         append_only=history.settings.append_only,
-        entity=entity if any(each.names is not None for each in companions_of(transactions)) else None,
+        entity=entity if named else None,
+        classes=classes,
         flags=_flags(history),
         nulled=_nulled(history),
         kept=kept_condition(leader),
         recorded=recorded_condition(leader),
         chain=tuple(map(_chained, (leader, *leader.followers))) if leader.followers else (),
-        names_class=leader.table.c[leader.names_class].name if leader.followers and leader.names_class else None,
+        names_class=column.name if column is not None and (classes or leader.followers) else None,
     )
 
 
@@ -280,15 +289,3 @@ def _nulled(history: TableHistory) -> tuple[str, ...]:
     stays = {*history.key, *history.class_columns}
     columns = [history.table.c[key] for key in history.columns if key not in stays]
     return tuple(column.name for column in columns if history.extras.deleted_value(history, column) is not None)
-
-
-def _listed(given: Any) -> Any:
-    if isinstance(given, Mapping):
-        return {name: _listed(value) for name, value in given.items()}
-    return [_listed(each) for each in given] if isinstance(given, (list, tuple)) else given
-
-
-def _frozen(given: Any) -> Any:
-    if isinstance(given, Mapping):
-        return {name: _frozen(value) for name, value in given.items()}
-    return tuple(_frozen(each) for each in given) if isinstance(given, (list, tuple)) else given

@@ -81,7 +81,7 @@ def update_ends(w: Words, rows: str, found: str, value: str, where: str = "") ->
     )
 
 
-def _insert(w: Words, selected: str, operation: str, where: str = "") -> str:
+def _insert(w: Words, selected: str, operation: str, rows: str, where: str = "") -> str:
     # An entity that this transaction has inserted stays an INSERT, whatever it does to it afterwards.
     merged = f"CASE WHEN own.{w.operation} {EQ} 0 THEN 0 ELSE {operation} END"
     return f"""
@@ -89,7 +89,7 @@ def _insert(w: Words, selected: str, operation: str, where: str = "") -> str:
     {selected}
     ON CONFLICT ({w.key_of_conflict}) DO UPDATE SET {w.replaced}, {w.operation}={merged}{where};
     IF FOUND THEN
-        ac_taken := false;{name_class(w)}
+        ac_taken := false;{name_class(w, rows)}
     END IF;"""
 
 
@@ -112,7 +112,7 @@ def write_live(w: Words, rows: str, hint: str, *, inserted: bool = False, joined
     FROM {rows} n {joined} LEFT JOIN LATERAL {b} ON true {mine}
     WHERE {unsaid} AND {where}"""
     merged = f"CASE WHEN own.{w.operation} {EQ} 1 THEN excluded.{w.operation} ELSE 1 END" if inserted else "1"
-    return _insert(w, selected, merged)
+    return _insert(w, selected, merged, rows)
 
 
 def write_gone(w: Words, rows: str, *, deleted: bool) -> str:
@@ -126,7 +126,7 @@ def write_gone(w: Words, rows: str, *, deleted: bool) -> str:
     selected = f"""SELECT {w.gone("n")}, ac_tx, 2{w.all_changed}
     FROM {rows} n LEFT JOIN LATERAL {b} ON true LEFT JOIN LATERAL {mine} ON true
     WHERE ({known}) IS NOT TRUE"""
-    return _insert(w, selected, "2", "" if deleted else f" WHERE own.{w.operation} {NE} 2")
+    return _insert(w, selected, "2", rows, "" if deleted else f" WHERE own.{w.operation} {NE} 2")
 
 
 def settle(w: Words, rows: str, futile: str) -> str:

@@ -1,4 +1,4 @@
-"""Render the statements that install the triggers of a table, and those that take them away."""
+"""Render the statements that install the triggers of a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 
 from async_continuum.native import functions
-from async_continuum.native.asking import CONDITIONS, condition_functions, words_of_conditions
+from async_continuum.native.asking import condition_functions, words_of_conditions
 from async_continuum.native.chained import what_tables_are_called
+from async_continuum.native.dropping import MARKER, MOVERS
 from async_continuum.native.guarding import GUARDS, guard_function
 from async_continuum.native.plan import TransactionPlan, TriggerPlan
 from async_continuum.native.text import (
@@ -29,7 +30,6 @@ _EVENTS = {
     "truncate": "BEFORE TRUNCATE ON @@live@@",
 }
 _TWO_IDS = "ac_old pg_catalog.int8, ac_new pg_catalog.int8"
-_SHARED = ("take", "overtaken", "settle")
 _REBUILD = "@@rebuild@@"
 
 
@@ -62,14 +62,6 @@ def create_statements(plan: TriggerPlan) -> list[str]:
         f" IS {literal(json.dumps(plan.as_dict()))}"
     )
     return [_creating(plan, [*statements, *_guards(plan)])]
-
-
-def drop_statements(plan: TriggerPlan) -> list[str]:
-    """Render what takes the triggers of a table and their functions away, as far as they are there.
-
-    The functions of the transaction table go with the last table that it signs. History stays.
-    """
-    return [_dropping(plan)]
 
 
 def _guards(plan: TriggerPlan) -> list[str]:
@@ -127,17 +119,6 @@ def _shared_functions(plan: TransactionPlan) -> list[str]:
     ]
 
 
-# Which functions move the versions of a transaction: those that say so in their comment.
-_MOVERS = """
-    SELECT string_agg('PERFORM ' || f.name || '(ac_old, ac_new);', ' '), string_agg(f.name || '(NEW.id, NULL)', ' OR ')
-    INTO ac_moves, ac_holds
-    FROM pg_catalog.pg_proc p
-    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    CROSS JOIN LATERAL (SELECT quote_ident(n.nspname) || '.' || quote_ident(p.proname) AS name) f
-    JOIN pg_catalog.pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-    WHERE d.description = ac_marker;"""
-
-
 def _words(plan: TriggerPlan) -> str:
     """What the words between @@ mean where the DDL runs."""
     transaction = plan.transaction
@@ -150,7 +131,7 @@ def _words(plan: TriggerPlan) -> str:
     INTO ac_transactions, ac_transaction_schema
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = {literal(relation(transaction.name, transaction.schema))}::pg_catalog.regclass;
-    ac_marker := 'async_continuum renumbers versions of ' || ac_transactions;
+    ac_marker := {literal(MARKER)} || ac_transactions;
     ac_sequence := COALESCE(
         pg_catalog.pg_get_serial_sequence(ac_transactions, 'id')::pg_catalog.regclass, {sequence}::pg_catalog.regclass
     );
@@ -185,7 +166,7 @@ _VARIABLES = """
 
 _RUN = f"""
         IF ac_statement = '{_REBUILD}' THEN
-            {_MOVERS}
+            {MOVERS}
             ac_words := ac_words || ARRAY[
                 ARRAY['@@move@@', COALESCE(ac_moves, '')], ARRAY['@@holds@@', COALESCE(ac_holds, 'false')]
             ];
@@ -214,10 +195,11 @@ BEGIN{_words(plan)}
     ] INTO ac_words
     FROM pg_catalog.pg_class l JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace,
         pg_catalog.pg_class v JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
-    WHERE l.oid = ac_live AND v.oid = ac_versions AND v.relkind = 'r';
+    WHERE l.oid = ac_live AND l.relkind IN ('r', 'p') AND v.oid = ac_versions AND v.relkind = 'r';
     IF ac_words IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = pg_catalog.concat(
-            'async_continuum: ', ac_versions, ' is no ordinary table, or ids of ', ac_transactions, ' have no sequence'
+            'async_continuum: ', ac_live, ' or ', ac_versions, ' is no table, as native_versioning wants, or ids of ',
+            ac_transactions, ' have no sequence'
         );
     END IF;
 {what_tables_are_called(plan)}{words_of_conditions(plan)}
@@ -237,56 +219,6 @@ BEGIN{_words(plan)}
     WHERE part.attnum = a.attnum;
     FOREACH ac_statement IN ARRAY ARRAY[
         {_array(statements)}
-    ] LOOP{_RUN}
-    END LOOP;
-END"""
-    return f"DO {dollar_quoted(body)}"
-
-
-def _dropping(plan: TriggerPlan) -> str:
-    transaction = plan.transaction
-    functions_ = ", ".join(literal(function_of(plan, role)) for role in (*ROLES, "renumber", "guard", *CONDITIONS))
-    triggers = ", ".join(literal(trigger_name(role)) for role in (*ROLES, *GUARDS))
-    shared = ", ".join(literal(function_of_transactions(transaction, role)) for role in _SHARED)
-    transactions = literal(relation(transaction.name, transaction.schema))
-    body = f"""
-DECLARE
-    ac_live pg_catalog.oid := pg_catalog.to_regclass({literal(relation(plan.name, plan.schema))});
-    ac_versions pg_catalog.oid := pg_catalog.to_regclass({literal(relation(plan.versions, plan.versions_schema))});
-    ac_history pg_catalog.oid := COALESCE(
-        (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = ac_versions),
-        pg_catalog.to_regnamespace({literal(None if plan.versions_schema is None else quoted(plan.versions_schema))}),
-        pg_catalog.to_regnamespace(quote_ident(pg_catalog.current_schema()))
-    );{_VARIABLES}
-BEGIN
-    FOR ac_statement IN
-        SELECT 'DROP TRIGGER ' || quote_ident(t.tgname) || ' ON ' || t.tgrelid::pg_catalog.regclass
-        FROM pg_catalog.pg_trigger t WHERE t.tgrelid IN (ac_live, ac_versions) AND t.tgname IN ({triggers})
-        UNION ALL
-        SELECT 'DROP FUNCTION ' || p.oid::pg_catalog.regprocedure
-        FROM pg_catalog.pg_proc p WHERE p.pronamespace = ac_history AND p.proname IN ({functions_})
-    LOOP
-        EXECUTE ac_statement;
-    END LOOP;
-    IF pg_catalog.to_regclass({transactions}) IS NULL THEN
-        RETURN;
-    END IF;{_words(plan)}{_MOVERS}
-    IF ac_moves IS NULL THEN
-        FOR ac_statement IN
-            SELECT 'DROP TRIGGER ' || quote_ident(t.tgname) || ' ON ' || t.tgrelid::pg_catalog.regclass
-            FROM pg_catalog.pg_trigger t
-            WHERE t.tgrelid = {transactions}::pg_catalog.regclass AND t.tgname = {literal(trigger_name("settle"))}
-            UNION ALL
-            SELECT 'DROP FUNCTION ' || p.oid::pg_catalog.regprocedure
-            FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_class c ON c.relnamespace = p.pronamespace
-            WHERE c.oid = {transactions}::pg_catalog.regclass AND p.proname IN ({shared})
-        LOOP
-            EXECUTE ac_statement;
-        END LOOP;
-        RETURN;
-    END IF;
-    FOREACH ac_statement IN ARRAY ARRAY[
-        {_array([_REBUILD, *_shared_functions(transaction)])}
     ] LOOP{_RUN}
     END LOOP;
 END"""

@@ -35,7 +35,10 @@ from async_continuum.revert.rows import Row
 from async_continuum.revert.survey import Survey
 
 _PARAMETERS = 30_000
-"""How many of them a statement takes: https://www.sqlite.org/limits.html; PostgreSQL counts them in 16 bits."""
+"""How many of them a statement takes: PostgreSQL counts them in 16 bits."""
+
+_SELECTS = 400
+"""How many rows a UNION ALL takes on SQLite: https://www.sqlite.org/limits.html, or rather fewer."""
 
 _UNKNOWN = object()
 
@@ -125,7 +128,7 @@ async def twins(survey: Survey, rule: Rule, rows: Sequence[Row]) -> list[tuple[R
 def _batches(rule: Rule, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Subquery]]:
     """Select what rows would hold; of what nobody can know, the database says what it says."""
     rows = [row for row in rows if not _is_free(rule, row)]
-    size = max(1, _PARAMETERS // (len(rule.table.c) + 1))
+    size = max(1, _PARAMETERS // (len(rule.table.c) + 1)) if rule.dialect == "postgresql" else _SELECTS
     for start in range(0, len(rows), size):
         then = _then(rule, rows[start : start + size])
         if then is not None:
@@ -153,11 +156,14 @@ def _then(rule: Rule, rows: Sequence[Row]) -> Subquery | None:
 
 def _given(name: str, columns: Sequence[Any], rows: dict[int, Row], dialect: str) -> FromClause:
     names = [column("ac_n", Integer), *(column(each.name, each.type) for each in columns)]
-    told: Iterable[tuple[Any, ...]] = ((n, *row.of(columns)) for n, row in rows.items())
+    told = [list(zip(names, (n, *row.of(columns)), strict=True)) for n, row in rows.items()]
     if dialect == "postgresql":
         # What a driver sends without a type counts as text there, and compares with few others.
-        told = (tuple(cast(v, name.type) for v, name in zip(each, names, strict=True)) for each in told)
-    return values(*names).data(list(told)).cte(name)
+        data = [tuple(cast(value, each.type) for each, value in row) for row in told]
+        return values(*names).data(data).alias(name)
+    # VALUES in FROM has no names for its columns on SQLite.
+    given = (select(*(literal(value, each.type).label(each.name) for each, value in row)) for row in told)
+    return union_all(*given).subquery(name)
 
 
 def _filled(

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
+from async_continuum import ImproperlyConfigured
 from async_continuum.ext.alembic.triggers import plan_from, said_of
 from async_continuum.native import TransactionPlan, TriggerPlan, installed
 from tests.ext.test_alembic import SHOP, engine_now, project, projects
@@ -323,6 +324,58 @@ def test_tables_of_plugins_are_there_before_the_triggers_that_write_them(project
     database.managers = {}
     project.downgrade()
     assert left(engine_now) == 0
+
+
+def test_a_view_is_told_before_a_script_is_written_and_by_one_that_wants_triggers_on_it(project, engine_now):
+    shelf = project.declare(SHELF, options=NATIVE)
+    write(engine_now, "CREATE TABLE stored (id integer PRIMARY KEY, title text)")
+    write(engine_now, "CREATE VIEW shelf AS SELECT id, title FROM stored")
+    with pytest.raises(ImproperlyConfigured, match="'shelf' is a view in the database") as caught:
+        project.autogenerate()
+    assert caught.value.model is shelf.Shelf
+    assert "native_versioning': False" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [NATIVE, "{'native_versioning': True, 'transaction_table_name': 'signature'}"])
+def test_what_is_dropped_by_hand_takes_nothing_from_the_others(project, engine_now, database, options):
+    """The triggers that stay sign as before: with columns and companions of which the script says nothing."""
+    user = """
+class User(Base):
+    __tablename__ = "person"
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+    project.declare(SHELF + user, options=options, user_cls="User", plugins="[plugins.TransactionMetaPlugin()]")
+    project.autogenerate()
+    project.upgrade()
+    project.write('op.drop_version_triggers("shelf")', "pass")
+    project.upgrade()
+    signed = "signature" if "signature" in options else "transaction"
+    given = """SELECT set_config('async_continuum.context', '{"user_id": 7}', true),
+        set_config('async_continuum.rows', '{"transaction_meta": [{"key": "why", "value": "import"}]}', true)"""
+    with engine_now.begin() as connection:
+        connection.execute(text(given.replace(":", r"\:")))
+        connection.execute(text("INSERT INTO shelf VALUES (1, 'a')"))
+        connection.execute(text("INSERT INTO mark VALUES (1)"))
+    with engine_now.begin() as connection:
+        # One that is overtaken moves what is left to move, and one that undoes what it did leaves nothing.
+        connection.execute(text("INSERT INTO mark VALUES (2)"))
+        with engine_now.begin() as younger:
+            younger.execute(text("INSERT INTO mark VALUES (3)"))
+        connection.execute(text("DELETE FROM mark WHERE id = 3"))
+    with engine_now.begin() as connection:
+        connection.execute(text("INSERT INTO mark VALUES (4)"))
+        connection.execute(text("DELETE FROM mark WHERE id = 4"))
+    with engine_now.connect() as connection:
+        users = list(connection.scalars(text(f"SELECT user_id FROM {signed} ORDER BY id")))
+        assert users == [7, None, None]
+        assert list(connection.scalars(text("SELECT value FROM transaction_meta"))) == ["import"]
+        assert connection.scalar(text("SELECT count(*) FROM shelf_version")) == 0
+    assert history(engine_now, "mark_version", "id") == [(0, 1), (0, 3), (0, 2), (2, 3)]
+    # And the last ones take all of it with them.
+    project.write("\n".join(f'op.drop_version_triggers("{name}")' for name in ("mark", "shelf_mark")), "pass")
+    project.upgrade()
+    assert left(engine_now) == 0
+    database.managers = {}
 
 
 def left(engine: Engine) -> Any:

@@ -12,7 +12,7 @@ from tests.kit import mode
 @pytest.mark.parametrize("strategy", ["validity", "subquery"])
 @pytest.mark.unaccounted
 async def test_flags_nulls_and_names_are_right_in_every_table(own, database, strategy):
-    # Triggers do not tell the classes apart that share a table: the plugin is refused, and versions say the names.
+    # Triggers do not name the classes of joined inheritance: the plugin is refused, and versions say the names.
     names = TransactionChangesPlugin()
     Base, manager = own(
         options={"strategy": strategy},

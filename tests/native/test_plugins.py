@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, String, literal, select, text
+from sqlalchemy import Column, ForeignKey, Integer, String, case, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -260,14 +260,121 @@ def test_what_triggers_cannot_do_for_a_plugin_is_refused(own: Own, plugin: Plugi
         declared(own, [plugin])
 
 
-def test_classes_of_one_table_are_not_told_apart_for_their_names(own: Own) -> None:
-    Base, _ = own(options={"native_versioning": True}, plugins=[TransactionChangesPlugin()])
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("kinds", [("animal", "dog", "cat"), (0, 1, 2)], ids=["text", "numbers"])
+async def test_classes_of_one_table_are_named_as_sessions_name_them(
+    own: Own, database: Databases, engine: AsyncEngine, native: bool, kinds: tuple[Any, ...]
+) -> None:
+    Base, manager = own(options={"native_versioning": native}, plugins=[TransactionChangesPlugin(), NullDeletePlugin()])
+
+    class Animal(ac.Versioned, Base):  # type: ignore[misc, valid-type]
+        __tablename__ = "animal"
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": kinds[0]}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[Any] = mapped_column("the kind", String(10) if isinstance(kinds[0], str) else Integer)
+        name: Mapped[str | None] = mapped_column(String(10))
+
+    class Dog(Animal):
+        __mapper_args__ = {"polymorphic_identity": kinds[1]}
+
+    class Cat(Animal):
+        __mapper_args__ = {"polymorphic_identity": kinds[2]}
+
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        session.add_all([Animal(id=1), Dog(id=2), Cat(id=3), Cat(id=4)])
+        await session.commit()
+        cats = [await session.get_one(Cat, n) for n in (3, 4)]
+        for cat in cats:
+            cat.name = "c"
+        await session.commit()
+        dog = await session.get_one(Dog, 2)
+        dog.name = "d"
+        await session.flush()
+        cats[0].name = "e"
+        await session.commit()
+        # What changes nothing is not named.
+        await session.execute(text("""UPDATE animal SET name = 'd' WHERE "the kind" = :dog"""), {"dog": kinds[1]})
+        cats[1].name = "f"
+        await session.commit()
+        await session.delete(cats[0])
+        await session.commit()
+        # Nor what is undone.
+        dog.name = "x"
+        await session.flush()
+        dog.name = "d"
+        await session.flush()
+        cats[1].name = "g"
+        await session.commit()
+    async with engine.connect() as connection:
+        named: dict[int, list[str]] = {}
+        for transaction_id, name in await rows(connection, NAMES):
+            named.setdefault(transaction_id, []).append(name)
+        assert list(named.values()) == [["Animal", "Cat", "Dog"], ["Cat"], ["Cat", "Dog"], ["Cat"], ["Cat"], ["Cat"]]
+
+
+async def test_classes_of_one_table_are_named_whoever_writes(
+    own: Own, database: Databases, engine: AsyncEngine
+) -> None:
+    Base, manager = own(options={"native_versioning": True}, plugins=[TransactionChangesPlugin()])
 
     class Animal(ac.Versioned, Base):  # type: ignore[misc, valid-type]
         __tablename__ = "animal"
         __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
         id: Mapped[int] = mapped_column(primary_key=True)
         kind: Mapped[str] = mapped_column(String(10))
+        name: Mapped[str | None] = mapped_column(String(10))
 
+    type("Dog", (Animal,), {"__mapper_args__": {"polymorphic_identity": "dog"}})
+    type("Cat", (Animal,), {"__mapper_args__": {"polymorphic_identity": "cat"}})
+    (plan,) = [plan for _, _, plan in manager.coverage.plans({})]
+    # As a migration writes it down.
+    assert TriggerPlan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
+    assert [name for _, name in plan.classes] == ["Animal", "Dog", "Cat"]
+    await database(Base, manager)
+    async with engine.connect() as connection:
+        for transaction in (
+            ["INSERT INTO animal VALUES (1, 'animal', 'a'), (2, 'dog', 'd'), (3, 'cat', 'c')"],
+            ["UPDATE animal SET name = 'd'"],
+            ["UPDATE animal SET name = 'x' WHERE id = 1", "UPDATE animal SET id = 4 WHERE id = 3"],
+            # Inserted and gone again, beside what stays.
+            ["INSERT INTO animal VALUES (9, 'dog', 'n')", "DELETE FROM animal WHERE id = 9"],
+            [
+                "INSERT INTO animal VALUES (9, 'dog', 'n')",
+                "UPDATE animal SET name = 'y' WHERE id = 1",
+                "DELETE FROM animal WHERE id = 9",
+            ],
+            ["DELETE FROM animal WHERE kind = 'dog'", "INSERT INTO animal VALUES (2, 'cat', 'd')"],
+            ["TRUNCATE animal"],
+        ):
+            for statement in transaction:
+                await connection.exec_driver_sql(statement)
+            await connection.commit()
+        assert [name for _, name in await rows(connection, NAMES)] == [
+            *("Animal", "Cat", "Dog"),
+            *("Animal", "Cat"),
+            *("Animal", "Cat"),
+            "Animal",
+            *("Cat", "Dog"),
+            *("Animal", "Cat"),
+        ]
+
+
+@pytest.mark.parametrize("which", ["joined", "expression"])
+def test_classes_that_no_column_of_their_table_tells_are_not_named(own: Own, which: str) -> None:
+    Base, _ = own(options={"native_versioning": True}, plugins=[TransactionChangesPlugin()])
+
+    class Animal(ac.Versioned, Base):  # type: ignore[misc, valid-type]
+        __tablename__ = "animal"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str] = mapped_column(String(10))
+        __mapper_args__ = {
+            "polymorphic_on": case((kind == "d", "dog"), else_="animal") if which == "expression" else kind,
+            "polymorphic_identity": "animal",
+        }
+
+    below: dict[str, Any] = {"__mapper_args__": {"polymorphic_identity": "dog"}}
+    if which == "joined":
+        below |= {"__tablename__": "dog", "id": mapped_column(ForeignKey("animal.id"), primary_key=True)}
     with pytest.raises(ac.ImproperlyConfigured, match="TransactionChangesPlugin"):
-        type("Dog", (Animal,), {"__mapper_args__": {"polymorphic_identity": "dog"}})
+        type("Dog", (Animal,), below)

@@ -4,7 +4,7 @@ from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint, func, select, text
+from sqlalchemy import Column, ForeignKey, Index, String, Table, UniqueConstraint, delete, func, select, text
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -184,6 +184,41 @@ async def test_a_value_of_a_type_that_no_text_is_compared_with(own, database):
         with pytest.raises(ac.RevertError, match=r"had the address .*10\.0\.0\.1.*, and Host 2 has it now") as caught:
             await (await versions_of(session, Host, 1))[0].revert(session)
         assert "had the seen datetime.datetime(2026, 1, 1, 0, 0), and Host 3 has it now" in str(caught.value)
+
+
+async def test_many_rows_are_asked_about_at_once(own, database, statements):
+    Base, manager = own()
+
+    class Shelf(ac.Versioned, Base):
+        __tablename__ = "shelf"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        books: Mapped[list["Book"]] = relationship(order_by="Book.id")
+
+    class Book(ac.Versioned, Base):
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        word: Mapped[str] = mapped_column(String(20))
+        shelf_id: Mapped[int | None] = mapped_column(ForeignKey("shelf.id"))
+        __table_args__ = (Index("ix_lower", func.lower(word), unique=True),)
+
+    sessions = await database(Base, manager)
+    counted = []
+    async with sessions() as session:
+        for number, count in ((1, 6), (2, 410)):
+            ids = range(1000 * number, 1000 * number + count)
+            session.add(Shelf(id=number, books=[Book(id=n, word=f"w{n}") for n in ids]))
+            await session.commit()
+            await session.execute(delete(Book).where(Book.id.in_(ids)))
+            session.add_all([Book(id=n + 10_000, word=f"W{n}") for n in ids])
+            await session.commit()
+            session.expunge_all()
+            version = (await versions_of(session, Shelf, number))[0]
+            before = len(statements)
+            with pytest.raises(ac.RevertError, match=rf"has 'W\d+' now .* And {count - 5} more\."):
+                await version.revert(session, relations=["books"])
+            counted.append(len(statements) - before)
+    # SQLite takes 400 rows at a time.
+    assert counted[1] <= counted[0] + 2
 
 
 @pytest.fixture

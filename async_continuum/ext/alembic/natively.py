@@ -21,7 +21,7 @@ from async_continuum.ext.alembic.triggers import (
     plan_from,
     refuses_data_steps,
 )
-from async_continuum.manager import all_managers
+from async_continuum.manager import all_managers, refuse_unfit
 from async_continuum.native import ChainedTable, TriggerPlan, installed, installed_plans
 
 _BEHIND = text(
@@ -38,7 +38,10 @@ _BEHIND = text(
 
 
 def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
-    """Create what is missing, replace what is stale, and drop what is left over, in the order that tables need."""
+    """Create what is missing, replace what is stale, and drop what is left over, in the order that tables need.
+
+    Raises `ImproperlyConfigured` for what cannot have triggers.
+    """
     connection = context.connection
     if connection is None or dialect_of(context).name != "postgresql":
         return
@@ -48,6 +51,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
     filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp)}
     first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
+    wanted: list[TriggerPlan] = []
     for place, (history, plan) in plans.items():
         included = context.run_object_filters(history.table, plan.name, "table", False, None)
         if not included or not history.settings.native_versioning:
@@ -62,7 +66,10 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
         elif place in there:
             last.append(SyncVersionTriggersOp(plan, before))
         else:
+            wanted.append(plan)
             last.append(CreateVersionTriggersOp(plan))
+    kept = {plan: each for manager in all_managers() for each, _, plan in manager.coverage.plans({})}
+    refuse_unfit(connection, {plan: kept[plan] for plan in wanted})
     first += (
         DropVersionTriggersOp(made.get(place) or _installed_plan(context, connection, place, plans))
         for place in there
@@ -114,6 +121,8 @@ def _as_it_is(context: AutogenContext, plan: TriggerPlan) -> TriggerPlan:
         role: given if given is None or set(given.columns) <= set(top) else None
         for role, given in (("kept", plan.kept), ("recorded", plan.recorded))
     }
+    if plan.classes and plan.names_class not in columns:
+        asked |= {"classes": (), "names_class": None}
     there = replace(plan, columns=plan.columns if same else columns, ends=ends, **asked)
     return replace(there, chain=_chain_as_it_is(context, there)) if plan.chain else there
 

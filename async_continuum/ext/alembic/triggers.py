@@ -95,8 +95,8 @@ class CreateVersionTriggersOp(_TriggersOp):
         ``columns`` are those that history keeps. The rest says what is not the default: ``versions``, ``schema``,
         ``versions_schema``, ``transaction`` (a name, or a dict of `TransactionPlan`), ``begins``, ``ends``,
         ``operation``, ``twins``, ``on_truncate``, ``append_only``, ``kept``, ``recorded``, ``chain``,
-        ``names_class``, as `TriggerPlan` has them. Of a joined hierarchy each table has triggers, and wants the other
-        tables to be there.
+        ``names_class``, ``entity``, ``classes``, as `TriggerPlan` has them. Of a joined hierarchy each table has
+        triggers, and wants the other tables to be there.
         """
         return operations.invoke(cls(plan_from(table, columns=columns, key=key, **plan)))
 
@@ -114,7 +114,8 @@ class DropVersionTriggersOp(_TriggersOp):
     def drop_version_triggers(cls, operations: Operations, table: str, **plan: Any) -> Any:
         """Take the triggers of a table away, as far as they are there; history stays.
 
-        Of the arguments of `create_version_triggers` only the names of tables and schemas are needed.
+        Of the arguments of `create_version_triggers` only ``versions`` and the schemas are needed, where they are not
+        the default; the transaction table is known to the triggers.
         """
         return operations.invoke(cls(plan_from(table, **plan)))
 
