@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import Blueprint, blueprints_of, identity_of, own_rows
 from async_continuum.read.held import may_hold
-from async_continuum.read.source import require_async, session_of
+from async_continuum.read.source import AnySession, require_async, session_of
 from async_continuum.read.touched import comes_with_above, of_class, touched_ids
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class TransactionBase(AsyncAttrs):
 T = TypeVar("T", bound=TransactionBase)
 
 
-async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> dict[T, dict[Any, list[Any]]]:
+async def changed_entities(session: AnySession, transactions: Iterable[T]) -> dict[T, dict[Any, list[Any]]]:
     """Give the versions made at each of many transactions, by version class.
 
     One query for each versioned class, however many transactions there are; with `TransactionChangesPlugin` for each
