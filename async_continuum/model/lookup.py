@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import Select, Table, inspect, select
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum import read
@@ -130,10 +130,17 @@ def deleted(model: type[M]) -> Select[Version[M]]:
 def alive_at(version: Any, moment: Moment) -> ColumnElement[bool]:
     """Restrict a version class, or an alias of one, to what was alive at ``moment``; SQL, no IO.
 
-    Raises `ValueError` for a naive `datetime`.
+    Raises `ValueError` for a naive `datetime`, and `TypeError` for anything else than a version class.
     """
-    target = inspect(version).mapper.class_
-    return read.alive(version, blueprint_of(target), moment)
+    found = inspect(version, raiseerr=False)
+    mapper: Mapper[Any] | None = None if isinstance(found, InstanceState) else getattr(found, "mapper", None)
+    if mapper is None:
+        raise TypeError(f"alive_at() takes a version class or an alias of one, not {version!r}")
+    blueprint = blueprint_of(mapper.class_)
+    if blueprint.version_class is not mapper.class_:
+        name = mapper.class_.__name__
+        raise TypeError(f"alive_at() takes a version class or an alias of one, not {name}: version_class({name})")
+    return read.alive(version, blueprint, moment)
 
 
 async def changesets(session: AnySession, versions: Iterable[V]) -> dict[V, dict[str, Change]]:

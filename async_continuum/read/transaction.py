@@ -49,8 +49,8 @@ class TransactionBase(AsyncAttrs):
         """Restrict transactions to those that changed a class, or one entity, given as an object.
 
         ``children`` names relations to many: what belonged to the entity then and was changed, came or went counts as
-        well; of many-to-many relations the links. Raises `ClassNotVersioned`, and `ValueError` for an object that was
-        never stored or a relation that leads to no children.
+        well; of many-to-many relations the links. Raises `ClassNotVersioned`, `TypeError` for a version class, and
+        `ValueError` for an object that was never stored or a relation that leads to no children.
         """
         ids = touched_ids(cls, target, children)
         return cls.__mapper__.columns["id"].in_(ids)  # type: ignore[attr-defined, no-any-return]
