@@ -178,7 +178,6 @@ class Recorder:
         if self._coverage.plugins.sees_flushes:
             for place, ledger in self.ledgers:
                 self._put(place, ledger, self._sharing.follow(place, ledger))
-        self._move()
         self._sign()
 
     def finish(self) -> None:
@@ -199,7 +198,6 @@ class Recorder:
             tables = self._sharing.tables(place, ledger)
             empty = drop_if_empty(connection, transaction_class.__mapper__.local_table, ledger.transaction_id, tables)
             self.ledgers.put(place, Ledger() if empty else replace(ledger, certain=True))
-        self._move()
         self._sign()
 
     def sign(self, place: Place) -> int:
@@ -214,10 +212,16 @@ class Recorder:
         assert ledger.transaction_id is not None
         return ledger.transaction_id
 
+    def renumber(self, place: Place) -> None:
+        """Take a later id for all that was written at a place."""
+        ledger = self.ledgers.at(place)
+        self._put(place, ledger, self._sharing.take_later(place, ledger))
+        self._sign()
+
     def rolled_back(self, transaction: SessionTransaction | None) -> None:
         """Forget what a rollback has undone."""
         self.changes.clear()
-        self._seen, self._moved = {}, []
+        self._seen = {}
         self.gaps.rolled_back(transaction)
         self.announcement.rolled_back()
         self._restore(transaction)
@@ -228,17 +232,15 @@ class Recorder:
         self._restore(connection)
 
     def _restore(self, undone: SessionTransaction | Connection | None) -> None:
-        before = dict(self.ledgers)
+        before, self._moved = dict(self.ledgers), []
         self.ledgers.rolled_back(undone)
         move_back(self.session, before, self.ledgers)
         self._sign()
 
-    def _move(self) -> None:
+    def _sign(self) -> None:
         for transaction_class, old, new in self._moved:
             move_loaded(self.session, transaction_class, old, new)
         self._moved = []
-
-    def _sign(self) -> None:
         for transaction_class, signature in self.signatures.items():
             ids = [ledger.transaction_id for (_, cls), ledger in self.ledgers if cls is transaction_class]
             signature.follow(self.session, next((i for i in ids if i is not None), None))
@@ -269,18 +271,13 @@ class Recorder:
         self._coverage.plugins.flushed(Flushed(self.session, sign))
 
     def _place(self, transaction_class: Any) -> Place:
-        mapper = transaction_class.__mapper__
-        return self.session.connection(bind_arguments={"mapper": mapper}), transaction_class
+        return self.session.connection(bind_arguments={"mapper": transaction_class.__mapper__}), transaction_class
 
     def _target(self, changes: TableChanges) -> Target:
-        place = (changes.connection, changes.blueprint.transaction_class)
+        place, table = (changes.connection, changes.blueprint.transaction_class), changes.blueprint.transaction_table
+        entity = changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None
         target = Target(
-            changes.connection,
-            changes.history,
-            changes.blueprint.transaction_table,
-            lambda: self._signed(place),
-            changes.blueprint.model.__name__ if isinstance(changes.blueprint, Blueprint) else None,
-            changes.followers,
+            changes.connection, changes.history, table, lambda: self._signed(place), entity, changes.followers
         )
         return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
 

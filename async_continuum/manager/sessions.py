@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
+from async_continuum.manager.agreeing import agree
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.recorder import Recorder
@@ -97,6 +98,7 @@ class Sessions:
         if recorder is not None:
             recorder.gaps.refuse()
             recorder.finish()
+            agree(session)
 
     def _after_begin(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
         watch(connection)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, MetaData, event
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
@@ -19,7 +18,7 @@ from async_continuum.manager.scope import mapper_scope, session_scope
 from async_continuum.manager.signature import Signature
 from async_continuum.model import TransactionBase, Versioned
 from async_continuum.plugins import Plugin, read_plugins
-from async_continuum.read import require_async
+from async_continuum.read import AnySession, require_async
 
 R = TypeVar("R")
 
@@ -109,14 +108,15 @@ for _name in ("before_insert", "before_update", "before_delete"):
     event.listen(Versioned, _name, _refuse_uncovered, propagate=True, raw=True, retval=True)
 
 
-async def current_transaction(session: AsyncSession, *, model: type | None = None) -> TransactionBase:
+async def current_transaction(session: AnySession, *, model: type | None = None) -> TransactionBase:
     """Give the object of the session's running transaction, to set fields on.
 
     Its row and id come with the first recorded flush, at the latest at commit; it stays even where nothing changes,
     since it was asked for. ``model`` says whose transaction is meant, where several managers or registries record
     the session. Raises `ImproperlyConfigured` where that is needed.
     """
-    source = require_async(session).sync_session
+    asynchronous = require_async(session)
+    source = asynchronous.sync_session
     manager, transaction_class = _transaction_class(source, model)
     recorder = manager.recorder(source)
     if recorder is None:
@@ -131,7 +131,7 @@ async def current_transaction(session: AsyncSession, *, model: type | None = Non
     ids = [ledger.transaction_id for (_, cls), ledger in recorder.ledgers if cls is transaction_class]
     known = next((found for found in ids if found is not None), None)
     if known is not None:
-        transaction = await session.get_one(transaction_class, known)
+        transaction = await asynchronous.get_one(transaction_class, known)
         recorder.signatures[transaction_class] = Signature(transaction, stored=known)
         return transaction
     fresh = transaction_class()

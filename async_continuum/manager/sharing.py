@@ -13,7 +13,7 @@ from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.triggers import translation
 from async_continuum.native import TransactionPlan, give_way, signed_as, take, transaction_plan_of
-from async_continuum.write import Ledger, Place, logger, move_versions
+from async_continuum.write import Ledger, Place, logger, move_versions, overtaken
 
 
 class Sharing:
@@ -61,6 +61,14 @@ class Sharing:
             table = transaction_class.__mapper__.local_table
             connection.execute(update(table).where(table.c.id == found).values(values))
         return replace(_moved(place, ledger, found), certain=True)
+
+    def take_later(self, place: Place, ledger: Ledger) -> Ledger:
+        """Give the ledger a later id, and all that was written under the one before."""
+        assert ledger.transaction_id is not None
+        renumber = self.renumber if self.is_at(place) else overtaken
+        connection, table = place[0], place[1].__mapper__.local_table
+        new = renumber(connection, table, ledger.transaction_id, self.tables(place, ledger))
+        return replace(ledger, transaction_id=new)
 
     def renumber(self, connection: Connection, table: Table, old: int, histories: Iterable[TableHistory]) -> int:
         """Give an overtaken transaction a later id, with all that triggers and this session have written."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from async_continuum.build import Blueprint, LinkBlueprint, TableHistory, blueprint_of, blueprints_of, united
@@ -34,7 +33,7 @@ from async_continuum.manager.manager import VersioningManager
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.setup import active_managers, get_versioning_manager
 from async_continuum.native import records
-from async_continuum.read import require_async
+from async_continuum.read import AnySession, require_async
 from async_continuum.record import TableChanges, changes_of_table
 
 
@@ -73,7 +72,7 @@ class _Kept:
         return list({history: None for each in (*blueprints_of(signing), *links) for history in each.histories})
 
 
-async def vacuum(session: AsyncSession, *models: type) -> int:
+async def vacuum(session: AnySession, *models: type) -> int:
     """Delete the versions that are stored exactly as their predecessors; returns how many. A, B, A stays.
 
     A transaction of which nothing is left goes too. Three statements for each table: those of the models and of the
@@ -97,7 +96,7 @@ async def vacuum(session: AsyncSession, *models: type) -> int:
 
 
 async def backfill(
-    session: AsyncSession,
+    session: AnySession,
     *models: type,
     batch: int = 10_000,
     repair: bool = False,
@@ -232,7 +231,7 @@ class _Backfill:
         return _connection(self.session, kept.blueprint.model) if self.commit else kept.connection
 
 
-async def verify(session: AsyncSession, *models: type) -> list[Discrepancy]:
+async def verify(session: AnySession, *models: type) -> list[Discrepancy]:
     """List what history does not account for; empty where nothing went unrecorded.
 
     Four statements for each table: those of the models and of the links between them, or, without ``models``, all that

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar, cast, overload
+from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import Select, Table, inspect, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum import read
@@ -15,13 +14,24 @@ from async_continuum.build import Blueprint, blueprint_of, blueprints_of, find_b
 from async_continuum.errors import ClassNotVersioned, ImproperlyConfigured
 from async_continuum.model.transaction import TransactionBase
 from async_continuum.model.version import Version
-from async_continuum.model.versioned import awaitable_versions, require_version_class
+from async_continuum.model.versioned import Versioned, awaitable_versions, require_version_class
 from async_continuum.operation import Change, Operation
 from async_continuum.past import ChangesBetween, transaction_classes
-from async_continuum.read import Moment, VersionQuery
+from async_continuum.read import AnySession, Moment, VersionQuery
 
 M = TypeVar("M")
 V = TypeVar("V", bound=Version[Any])
+
+_ABSENT: Any = object()
+
+
+class _Stored(Protocol):
+    """An object of a declarative class. No class is one, which has the attribute, too, but as a `ClassVar`."""
+
+    __mapper__: ClassVar[Mapper[Any]]
+
+
+S = TypeVar("S", bound=_Stored | Versioned)
 
 
 def version_class(model: type[M]) -> type[Version[M]]:
@@ -75,26 +85,28 @@ def end_tx_column_name(target: object) -> str:
 
 
 @overload
-def versions_of(
-    session: AsyncSession | async_scoped_session[Any], model: type[M], key: Any
-) -> VersionQuery[Version[M]]: ...
+def versions_of(session: AnySession, model: type[M], key: Any) -> VersionQuery[Version[M]]: ...
 
 
 @overload
-def versions_of(session: AsyncSession | async_scoped_session[Any], model: M) -> VersionQuery[Version[M]]: ...
+def versions_of(session: AnySession, model: S) -> VersionQuery[Version[S]]: ...
 
 
 @overload
-def versions_of(session: M) -> VersionQuery[Version[M]]: ...
+def versions_of(session: S) -> VersionQuery[Version[S]]: ...
 
 
-def versions_of(session: Any, model: Any = None, key: Any = None) -> VersionQuery[Version[Any]]:
+def versions_of(session: Any, model: Any = None, key: Any = _ABSENT) -> VersionQuery[Version[Any]]:
     """Give the versions of an entity, alive or deleted: by class and key, or by its object.
 
     ``versions_of(session, Article, 1)``, a tuple or a dict for a composite key; ``versions_of(article)`` in the
-    object's own session, ``versions_of(session, article)`` in another. Raises `NoSession`, and `ValueError` for a key
-    that does not fit.
+    object's own session, ``versions_of(session, article)`` in another. Raises `NoSession`, `TypeError` for a class
+    without a key, and `ValueError` for a key that does not fit.
     """
+    named = session if model is None else model
+    if isinstance(named, type) and key is _ABSENT:
+        name = named.__name__
+        raise TypeError(f"{name} is a class: give a key with it, versions_of(session, {name}, key), or an object")
     if model is None:
         return awaitable_versions(session)
     source = read.require_async(session)
@@ -118,26 +130,33 @@ def deleted(model: type[M]) -> Select[Version[M]]:
 def alive_at(version: Any, moment: Moment) -> ColumnElement[bool]:
     """Restrict a version class, or an alias of one, to what was alive at ``moment``; SQL, no IO.
 
-    Raises `ValueError` for a naive `datetime`.
+    Raises `ValueError` for a naive `datetime`, and `TypeError` for anything else than a version class.
     """
-    target = inspect(version).mapper.class_
-    return read.alive(version, blueprint_of(target), moment)
+    found = inspect(version, raiseerr=False)
+    mapper: Mapper[Any] | None = None if isinstance(found, InstanceState) else getattr(found, "mapper", None)
+    if mapper is None:
+        raise TypeError(f"alive_at() takes a version class or an alias of one, not {version!r}")
+    blueprint = blueprint_of(mapper.class_)
+    if blueprint.version_class is not mapper.class_:
+        name = mapper.class_.__name__
+        raise TypeError(f"alive_at() takes a version class or an alias of one, not {name}: version_class({name})")
+    return read.alive(version, blueprint, moment)
 
 
-async def changesets(session: AsyncSession, versions: Iterable[V]) -> dict[V, dict[str, Change]]:
+async def changesets(session: AnySession, versions: Iterable[V]) -> dict[V, dict[str, Change]]:
     """Give the changeset of each of many versions, in a number of queries that does not grow with theirs."""
     return await read.changesets(session, versions)
 
 
 @overload
 def changes_between(
-    session: AsyncSession | async_scoped_session[Any], model: type[M], since: Moment, until: Moment
+    session: AnySession, model: type[M], since: Moment, until: Moment
 ) -> ChangesBetween[Version[M]]: ...
 
 
 @overload
 def changes_between(
-    session: AsyncSession | async_scoped_session[Any], model: Iterable[type[Any]] | None, since: Moment, until: Moment
+    session: AnySession, model: Iterable[type[Any]] | None, since: Moment, until: Moment
 ) -> ChangesBetween[Version[Any]]: ...
 
 
@@ -188,13 +207,13 @@ def is_modified_or_deleted(instance: Any) -> bool:
     return (session is not None and instance in session.deleted) or is_modified(instance)
 
 
-def versioned_objects(session: AsyncSession | Session) -> list[Any]:
+def versioned_objects(session: AnySession | Session) -> list[Any]:
     """List the objects in a session whose history is kept; no IO."""
     source = read.require_sync(session)
     return [instance for instance in source if is_versioned(instance)]
 
 
-def is_session_modified(session: AsyncSession | Session) -> bool:
+def is_session_modified(session: AnySession | Session) -> bool:
     """Say whether a session holds a change of a versioned object that is not flushed yet; no IO."""
     source = read.require_sync(session)
     pending = (*source.new, *source.deleted)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from sqlalchemy import inspect
-from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncAttrs
 
 from async_continuum import past, read, revert
 from async_continuum.build import blueprint_of, find_blueprint, relate
 from async_continuum.operation import Change, Operation
+from async_continuum.read import AnySession
 from async_continuum.revert import RevertPlan
 
 M = TypeVar("M")
@@ -85,7 +86,7 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         """
         return await read.diff(self, other)
 
-    async def revert(self, session: AsyncSession, *, relations: Sequence[str] = ()) -> M | None:
+    async def revert(self, session: AnySession, *, relations: Sequence[str] = ()) -> M | None:
         """Make the entity what it was then, in ``session``; flushed, in a savepoint, and not committed.
 
         With ``relations``, paths such as ``"tags"`` and ``"tags.category"``, what was related then is related again:
@@ -95,7 +96,7 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         """
         return cast("M | None", await revert.revert(self, session, relations))
 
-    async def as_live(self, session: AsyncSession) -> M | None:
+    async def as_live(self, session: AnySession) -> M | None:
         """Give the entity as an object of the model, as it was at this version; None if this version is a DELETE.
 
         It lives in a session in the past of its own, inside ``session`` (see `as_of`): its relations, loaded by
@@ -104,7 +105,7 @@ class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):
         blueprint = blueprint_of(self)
         return cast("M | None", await past.object_as_of(session, blueprint, read.key_of(self), self))
 
-    async def plan_revert(self, session: AsyncSession, *, relations: Sequence[str] = ()) -> RevertPlan:
+    async def plan_revert(self, session: AnySession, *, relations: Sequence[str] = ()) -> RevertPlan:
         """Say what `revert` would insert, update, delete, link and unlink, and touch nothing. Raises `RevertError`."""
         return await revert.plan_revert(self, session, relations)
 

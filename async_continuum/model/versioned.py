@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self, TypeVar
 
 from sqlalchemy import inspect
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState
 
 from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.declare import Options, Settings, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.model.version import Version
-from async_continuum.read import VersionQuery, is_transient, session_of
+from async_continuum.read import AnySession, VersionQuery, is_transient, session_of
 
 M = TypeVar("M")
 
@@ -27,7 +26,7 @@ class Versioned:
         if "__versioned__" in cls.__dict__:
             read_options(cls.__versioned__, defaults=Settings(), model=cls)
 
-    def awaitable_versions(self, session: AsyncSession | None = None) -> VersionQuery[Version[Self]]:
+    def awaitable_versions(self, session: AnySession | None = None) -> VersionQuery[Version[Self]]:
         """Give the query of this object's versions, oldest first, in its own session or in ``session``; no IO yet.
 
         Raises `NoSession`, and `ClassNotVersioned` where no manager covers the class.
@@ -46,7 +45,7 @@ def require_version_class(blueprint: Blueprint) -> Any:
     return blueprint.version_class
 
 
-def awaitable_versions(self: M, session: AsyncSession | None = None) -> VersionQuery[Version[M]]:
+def awaitable_versions(self: M, session: AnySession | None = None) -> VersionQuery[Version[M]]:
     """Give the query of an object's versions, oldest first; no IO yet.
 
     An object that was never stored has none, and needs no session for it. Raises `NoSession`.

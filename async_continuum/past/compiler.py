@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from async_continuum.errors import ClassNotVersioned, ColumnNotVersioned, ReadOnlySession
-from async_continuum.past.grouping import depending_columns
+from async_continuum.past.grouping import as_text, depending_columns, told_by, ungrouped_columns
 from async_continuum.past.guard import guard
 from async_continuum.past.signed import histories, tables_of_history
 from async_continuum.past.standin import StandIn, missing_in, nothing, stand_in
@@ -55,10 +55,14 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
     """
 
     live: Live
+    _ungrouped: frozenset[tuple[StandIn, str]] = frozenset()
 
     def __init__(self, dialect: Dialect, statement: Any, *args: Any, **kwargs: Any) -> None:
         if statement is not None:
-            _refuse_missing(statement)
+            # Private: a lambda's statement is known nowhere else.
+            read = getattr(statement, "_resolved", statement)
+            _refuse_missing(read)
+            self._ungrouped = ungrouped_columns(read, dialect)
         super().__init__(dialect, statement, *args, **kwargs)
 
     def visit_table(
@@ -94,12 +98,19 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
             return name
         # The hints of a table are about its indexes, which its versions do not have.
         kw = {key: value for key, value in kw.items() if key not in ("iscrud", "use_schema")}
-        rows = f"({self.process(found.rows, asfrom=True, **kw)})"
+        shown = {name for stood, name in self._ungrouped if stood is found}
+        rows = f"({self.process(as_text(found.rows, shown) if shown else found.rows, asfrom=True, **kw)})"
         if enclosing_alias is not None and enclosing_alias.element is table:
             return rows
         return rows + self.get_render_as_alias_suffix(name)
 
-    def visit_column(self, column: Any, *args: Any, include_table: bool = True, **kw: Any) -> Any:
+    def visit_column(self, column: Any, *args: Any, grouping: bool = False, **kw: Any) -> Any:
+        rendered = self._column(column, *args, **kw)
+        if grouping or not (self._ungrouped and kw.get("include_table", True) and told_by(column) in self._ungrouped):
+            return rendered
+        return f"CAST({rendered} AS {column.type.compile(self.dialect)})"
+
+    def _column(self, column: Any, *args: Any, include_table: bool = True, **kw: Any) -> Any:
         if column.is_literal and _QUERY.search(column.name):
             raise ReadOnlySession(column, because=_TEXT)
         found = stand_in(column.table)
@@ -165,7 +176,8 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
         grouped = super().group_by_clause(select, **kw)
         if not grouped or self.dialect.name != "postgresql":
             return grouped
-        return ", ".join([grouped, *(self.process(column, **kw) for column in depending_columns(select))])
+        depending = (self.process(column, grouping=True, **kw) for column in depending_columns(select))
+        return ", ".join([grouped, *depending])
 
     def for_update_clause(self, select: Any, **kw: Any) -> Any:
         raise ReadOnlySession(select, named="a select() with with_for_update()", because=_LOCK)
@@ -187,8 +199,6 @@ def _compiler(base: Any, live: Live) -> Any:
 
 def _refuse_missing(statement: Any) -> None:
     """Refuse to read by name a column that has no past; an entity is loaded without it."""
-    # Private: a lambda's statement is known nowhere else.
-    statement = getattr(statement, "_resolved", statement)
     read: list[Any] = [statement]
     if isinstance(statement, CompoundSelect):
         read += statement.selected_columns

@@ -14,7 +14,7 @@ from async_continuum.errors import wrong_session
 from async_continuum.past.compiler import Live
 from async_continuum.past.moments import Moments
 from async_continuum.past.session import View, past_class, present_of, refuse_what_writes
-from async_continuum.read import Moment, require_async
+from async_continuum.read import AnySession, Moment, require_async
 
 S = TypeVar("S", bound=AsyncSession)
 
@@ -76,7 +76,7 @@ async def _of_maker(maker: async_sessionmaker[Any], moments: Moments, live: Live
             yield past
 
 
-async def opened_as_of(source: AsyncSession, moment: Moment, *, live: Live = "read") -> AsyncSession:
+async def opened_as_of(source: AnySession, moment: Moment, *, live: Live = "read") -> AsyncSession:
     """Give a session in the past of another, which holds nothing of its own that would have to be closed."""
     return await _opened(require_async(source), Moments(moment), live)
 
@@ -93,7 +93,7 @@ class _Kept:
         return _Kept, (None,)
 
 
-async def object_as_of(source: AsyncSession, blueprint: Blueprint, key: Any, moment: Moment) -> Any | None:
+async def object_as_of(source: AnySession, blueprint: Blueprint, key: Any, moment: Moment) -> Any | None:
     """Give one object as it was, or None where it was not alive; it keeps its session in the past."""
     past = await opened_as_of(source, moment)
     found: Any = await past.get(blueprint.model, key)

@@ -78,7 +78,8 @@ def _build(history: TableHistory) -> StandIn:
     defaults: dict[str, Any] = {}
     for blueprint in blueprints:
         defaults |= _defaults(blueprint, history.table)
-    columns: list[Any] = [versions.c[name] for name in history.columns]
+    # Labelled, because SQLAlchemy shortens long names of a subquery's columns, which the queries read by their names.
+    columns: list[Any] = [versions.c[name].label(versions.c[name].name) for name in history.columns]
     for name, value in defaults.items():
         columns.append(_value(value, history.table.c[name]).label(history.table.c[name].name))
     at: BindParameter[int] = bindparam(parameter_for(transaction_table), type_=versions.c[history.begins].type)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, BigInteger, Column, Index, String, Unicode, and_, bindparam, event, inspect, update
-from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql import ColumnElement
@@ -16,7 +16,7 @@ from async_continuum.errors import ImproperlyConfigured
 from async_continuum.plugins.base import Flushed, Plugin
 from async_continuum.plugins.building import TransactionBuild
 from async_continuum.plugins.references import Reference, Related, newest_ids, related, to_reference
-from async_continuum.read import require_async, session_of
+from async_continuum.read import AnySession, require_async, session_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
@@ -78,19 +78,19 @@ class ActivityBase(AsyncAttrs):
             raise ValueError(f"role={role!r} is neither 'object' nor 'target'")
         return clauses[0] if len(clauses) == 1 else clauses[0] | clauses[1]
 
-    async def object(self, session: AsyncSession | None = None) -> Any:
+    async def object(self, session: AnySession | None = None) -> Any:
         """Give the object as it is now; None where it is gone, or none was named. Raises `NoSession`."""
         return (await related(session_of(self, session), [self], live=True))[0].object
 
-    async def target(self, session: AsyncSession | None = None) -> Any:
+    async def target(self, session: AnySession | None = None) -> Any:
         """Give the target as it is now; None where it is gone, or none was named. Raises `NoSession`."""
         return (await related(session_of(self, session), [self], live=True))[0].target
 
-    async def object_version(self, session: AsyncSession | None = None) -> Any:
+    async def object_version(self, session: AnySession | None = None) -> Any:
         """Give the object's version of that time; None where its history is not kept. Raises `NoSession`."""
         return (await related(session_of(self, session), [self], live=False))[0].object_version
 
-    async def target_version(self, session: AsyncSession | None = None) -> Any:
+    async def target_version(self, session: AnySession | None = None) -> Any:
         """Give the target's version of that time; None where its history is not kept. Raises `NoSession`."""
         return (await related(session_of(self, session), [self], live=False))[0].target_version
 
@@ -128,7 +128,7 @@ class ActivityPlugin(Plugin):
                 return cls
         raise ImproperlyConfigured("it has no activity class: no model of its registry is versioned.", model=model)
 
-    async def resolve(self, session: AsyncSession, activities: Sequence[ActivityBase]) -> list[Related]:
+    async def resolve(self, session: AnySession, activities: Sequence[ActivityBase]) -> list[Related]:
         """Give objects, targets and their versions of a page of activities.
 
         In a number of statements that depends on how many classes they name, and not on how many activities there are.

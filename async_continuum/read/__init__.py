@@ -13,10 +13,11 @@ from async_continuum.read.eagerly import ask_with_one_parameter
 from async_continuum.read.moment import Moment, alive, aware, bound, key_of, transaction_id_of
 from async_continuum.read.neighbours import index_of, neighbour
 from async_continuum.read.query import VersionQuery
-from async_continuum.read.source import is_transient, key_from, require_async, require_sync, session_of
+from async_continuum.read.source import AnySession, is_transient, key_from, require_async, require_sync, session_of
 from async_continuum.read.transaction import TransactionBase, changed_entities
 
 __all__ = [
+    "AnySession",
     "Changeset",
     "Moment",
     "TransactionBase",

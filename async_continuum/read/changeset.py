@@ -19,7 +19,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 from async_continuum.build import Blueprint, blueprint_of, find_blueprint, own_rows
 from async_continuum.operation import Change, Operation
 from async_continuum.read.predecessors import Place, identity, load_predecessors, way_to
-from async_continuum.read.source import require_async, session_of
+from async_continuum.read.source import AnySession, require_async, session_of
 
 Changeset = dict[str, Change]
 # What Change(old, new) does, without a call of a Python function for each of many.
@@ -47,7 +47,7 @@ def same_stored(a: Any, b: Any, type_: Any) -> bool:
     return bool(type_.compare_values(a, b))
 
 
-async def changesets(session: AsyncSession, versions: Iterable[Any]) -> dict[Any, Changeset]:
+async def changesets(session: AnySession, versions: Iterable[Any]) -> dict[Any, Changeset]:
     """Give the changeset of each version, in a number of queries that depends on their classes alone."""
     source = require_async(session)
     by_class: dict[type, list[Any]] = {}

@@ -15,6 +15,9 @@ from async_continuum.dialects import shortly_after, shortly_before
 Moment = Any
 """An aware `datetime`, a transaction id, a transaction, or a version."""
 
+# What an id of 64 bits stays below.
+_ABOVE = 2**63
+
 
 def bound(moment: Moment, blueprint: Blueprint) -> Any:
     """Give the highest transaction id issued by ``moment``, as a value or as SQL; no IO.
@@ -66,6 +69,9 @@ def transaction_id_of(moment: Moment) -> int:
     if hasattr(type(moment), "__versioned_models__"):
         return int(_identity(moment)[0])
     if isinstance(moment, int) and not isinstance(moment, bool):
+        if not -_ABOVE <= moment < _ABOVE:
+            # No driver takes it for a parameter.
+            raise ValueError(f"there is no transaction {moment}")
         return moment
     raise ValueError(f"{moment!r} is no moment: give an aware datetime, a transaction id, a Transaction or a version.")
 

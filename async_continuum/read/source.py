@@ -11,6 +11,9 @@ from sqlalchemy.orm import InstanceState, Session, object_session
 from async_continuum.build import Blueprint
 from async_continuum.errors import NoSession, wrong_session
 
+AnySession = AsyncSession | async_scoped_session[Any]
+"""What stands for an `AsyncSession` wherever one is asked for."""
+
 
 def require_async(session: object) -> AsyncSession:
     """Refuse any session but an `AsyncSession`. Raises `TypeError`."""

@@ -26,6 +26,11 @@ from async_continuum.errors import ClassNotVersioned
 def touched_ids(transaction_class: Any, target: Any, children: Sequence[str]) -> Any:
     """Give the ids of the transactions that changed a class, or an entity, given as an object, and its children."""
     blueprint = blueprint_of(target)
+    if blueprint.version_class is (target if isinstance(target, type) else type(target)):
+        name, model = blueprint.version_class.__name__, blueprint.model.__name__
+        raise TypeError(f"touched() takes {model}, or an object of it, not {name}")
+    if isinstance(children, str):
+        raise TypeError(f"children={children!r} is one name: give a list of them, children=[{children!r}]")
     if blueprint.transaction_class is not transaction_class:
         raise ClassNotVersioned(target if isinstance(target, type) else type(target))
     if isinstance(target, type):

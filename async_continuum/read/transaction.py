@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import Blueprint, blueprints_of, identity_of, own_rows
 from async_continuum.read.held import may_hold
-from async_continuum.read.source import require_async, session_of
+from async_continuum.read.source import AnySession, require_async, session_of
 from async_continuum.read.touched import comes_with_above, of_class, touched_ids
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class TransactionBase(AsyncAttrs):
         """Restrict transactions to those that changed a class, or one entity, given as an object.
 
         ``children`` names relations to many: what belonged to the entity then and was changed, came or went counts as
-        well; of many-to-many relations the links. Raises `ClassNotVersioned`, and `ValueError` for an object that was
-        never stored or a relation that leads to no children.
+        well; of many-to-many relations the links. Raises `ClassNotVersioned`, `TypeError` for a version class, and
+        `ValueError` for an object that was never stored or a relation that leads to no children.
         """
         ids = touched_ids(cls, target, children)
         return cls.__mapper__.columns["id"].in_(ids)  # type: ignore[attr-defined, no-any-return]
@@ -102,7 +102,7 @@ class TransactionBase(AsyncAttrs):
 T = TypeVar("T", bound=TransactionBase)
 
 
-async def changed_entities(session: AsyncSession, transactions: Iterable[T]) -> dict[T, dict[Any, list[Any]]]:
+async def changed_entities(session: AnySession, transactions: Iterable[T]) -> dict[T, dict[Any, list[Any]]]:
     """Give the versions made at each of many transactions, by version class.
 
     One query for each versioned class, however many transactions there are; with `TransactionChangesPlugin` for each

@@ -15,13 +15,12 @@ from async_continuum.record.context import (
     context_of,
     is_anything_disabled,
     is_disabled,
-    meta_values,
     set_context,
-    transaction_values,
     under,
     versioning_context,
     versioning_disabled,
 )
+from async_continuum.record.resolving import meta_values, transaction_values
 
 __all__ = [
     "Context",

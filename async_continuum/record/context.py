@@ -12,15 +12,19 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session
 
-from async_continuum.errors import ImproperlyConfigured, wrong_session
-from async_continuum.record.values import all_awaited, is_mapped, key_of, now, waits
+from async_continuum.errors import wrong_session
+from async_continuum.record.values import all_awaited, waits
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+G = TypeVar("G")
+
+Blocks = tuple[tuple[object, G], ...]
+"""The blocks that a task is inside, the innermost last: whose each is, and what it gives."""
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -41,14 +45,22 @@ class Context:
 
     columns: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     meta: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
-    outer: Context | None = field(default=None, compare=False, repr=False)
-    """What held before the block that this one was made for."""
+    blocks: Blocks[Context] = field(default=(), compare=False, repr=False)
+    """What adds up to these values."""
 
     def over(self, outer: Context) -> Context:
         """Lay these values over those of an outer context."""
         return Context(
-            MappingProxyType({**outer.columns, **self.columns}), MappingProxyType({**outer.meta, **self.meta}), outer
+            MappingProxyType({**outer.columns, **self.columns}), MappingProxyType({**outer.meta, **self.meta})
         )
+
+    @classmethod
+    def of(cls, blocks: Blocks[Context]) -> Context:
+        """Add up what blocks give; the innermost wins."""
+        context = cls()
+        for _, given in blocks:
+            context = given.over(context)
+        return replace(context, blocks=blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +70,18 @@ class IfStored:
     value: Any
 
 
-def meta_values(context: Context, *, stored: bool) -> dict[str, Any]:
-    """Resolve a context's meta, now; ``stored`` says whether there is a place for it.
-
-    Raises `ImproperlyConfigured` where there is none: why something was done is never dropped.
-    """
-    if not stored:
-        lost = {name: value for name, value in context.meta.items() if not isinstance(value, IfStored)}
-        if lost:
-            raise ImproperlyConfigured(
-                f"the context gives meta={lost!r}, and nothing stores it: "
-                "make_versioned(plugins=[TransactionMetaPlugin()]).",
-                option="plugins",
-            )
-        return {}
-    plain = {name: given.value if isinstance(given, IfStored) else given for name, given in context.meta.items()}
-    return {name: now(value) for name, value in plain.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class _Disabled:
     """Whose changes are not recorded: None for everybody's. Immutable."""
 
     models: frozenset[type] | None = frozenset()
-    outer: _Disabled | None = None
+    blocks: Blocks[frozenset[type]] = ()
+
+    @classmethod
+    def of(cls, blocks: Blocks[frozenset[type]]) -> _Disabled:
+        """Add up what blocks name; one that names nothing means everybody."""
+        named = [models for _, models in blocks]
+        return cls(frozenset().union(*named) if all(named) else None, blocks)
 
 
 _current: ContextVar[Context] = ContextVar("async_continuum.context", default=Context())  # noqa: B039 - frozen
@@ -91,9 +91,9 @@ _disabled: ContextVar[_Disabled] = ContextVar("async_continuum.disabled", defaul
 class _Scope(AbstractContextManager[None]):
     """Sets a context variable for a block, or for each call of a function that it decorates.
 
-    It holds no state of its own, so that several tasks may be inside one at the same time. What held before is kept in
-    the value: a token could not be given back where a block is left in another context than it was entered in, as
-    the dependencies of web frameworks are.
+    It holds no state of its own, so that several tasks may be inside one at the same time. The blocks that are open are
+    kept in the value: a token could not be given back where a block is left in another context than it was entered in,
+    as the dependencies of web frameworks are. There it is not found, and what others have begun stays.
     """
 
     def __enter__(self) -> None:
@@ -152,16 +152,19 @@ class versioning_context(_Scope):
 
     def __enter__(self) -> None:
         _refuse_coroutines(self._context, "begin the block with `async with`, where they are awaited")
-        _current.set(self._context.over(_current.get()))
+        self._begin(self._context)
 
     def __exit__(self, *_: object) -> None:
-        _current.set(_current.get().outer or Context())
+        _current.set(Context.of(_without(_current.get().blocks, self)))
 
     async def __aenter__(self) -> None:
         given = self._context
         if any(map(waits, (*given.columns.values(), *given.meta.values()))):
             given = Context(await all_awaited(given.columns), await all_awaited(given.meta))
-        _current.set(given.over(_current.get()))
+        self._begin(given)
+
+    def _begin(self, given: Context) -> None:
+        _current.set(Context.of((*_current.get().blocks, (self, given))))
 
 
 class versioning_disabled(_Scope):
@@ -174,12 +177,18 @@ class versioning_disabled(_Scope):
         self._models = frozenset(models)
 
     def __enter__(self) -> None:
-        outer = _disabled.get()
-        models = None if outer.models is None or not self._models else outer.models | self._models
-        _disabled.set(_Disabled(models, outer))
+        _disabled.set(_Disabled.of((*_disabled.get().blocks, (self, self._models))))
 
     def __exit__(self, *_: object) -> None:
-        _disabled.set(_disabled.get().outer or _Disabled())
+        _disabled.set(_Disabled.of(_without(_disabled.get().blocks, self)))
+
+
+def _without(blocks: Blocks[G], owner: object) -> Blocks[G]:
+    """Take the innermost block of this owner out, where it has one."""
+    for place in reversed(range(len(blocks))):
+        if blocks[place][0] is owner:
+            return (*blocks[:place], *blocks[place + 1 :])
+    return blocks
 
 
 def is_disabled(model: type | None) -> bool:
@@ -210,7 +219,7 @@ def set_context(
         raise wrong_session(session, wanted="an AsyncSession")
     given = _context(user, user_id, remote_addr, meta, transaction_columns)
     _refuse_coroutines(given, "await them, and give set_context() what they give")
-    session.info[_SESSION_KEY] = replace(given.over(session.info.get(_SESSION_KEY, Context())), outer=None)
+    session.info[_SESSION_KEY] = given.over(session.info.get(_SESSION_KEY, Context()))
 
 
 def context_of(session: Session) -> Context:
@@ -227,40 +236,6 @@ def under(context: Context, defaults: Sequence[Mapping[str, Any]]) -> Context:
         meta = known.pop("meta", None)
         context = context.over(_context(user, user_id, address, meta, known))
     return context
-
-
-def transaction_values(context: Context, table: Table) -> dict[str, Any]:
-    """Turn a context into values of the transaction table's columns.
-
-    Raises `ImproperlyConfigured` for a value that the table has no column for: who did it is never dropped.
-    """
-    values = {}
-    for name, value in context.columns.items():
-        resolved = now(value)
-        if is_mapped(resolved):
-            resolved = key_of(resolved)
-        if name not in table.c and resolved is None:
-            continue
-        if name not in table.c:
-            remedy = (
-                "name the user class in make_versioned(user_cls=...)"
-                if name == "user_id"
-                else f"give the table {table.name!r} such a column"
-            )
-            raise ImproperlyConfigured(
-                f"the context gives {name}={resolved!r}, but transactions have no {name!r}: {remedy}.",
-                option="user_cls" if name == "user_id" else None,
-            )
-        values[name] = resolved
-    for column in table.c:
-        # Those of a class of the user's own. A statement within a statement does not ask for them by itself.
-        default: Any = column.default
-        if default is not None and column.key not in values and column.key not in ("id", "issued_at"):
-            if default.is_scalar:
-                values[column.key] = default.arg
-            elif default.is_callable:
-                values[column.key] = default.arg(None)
-    return values
 
 
 def _context(

@@ -18,7 +18,7 @@ from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.dialects import begin_now
 from async_continuum.errors import RevertError
 from async_continuum.operation import Operation
-from async_continuum.read import require_async
+from async_continuum.read import AnySession, require_async
 from async_continuum.revert.called import another_class
 from async_continuum.revert.circles import arrange_births
 from async_continuum.revert.identity import has_generated_always, overriding_identity
@@ -36,7 +36,7 @@ from async_continuum.revert.uniform import make_uniform
 from async_continuum.revert.values import copied, missing_column
 
 
-async def revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> Any | None:
+async def revert(version: Any, session: AnySession, relations: Sequence[str] = ()) -> Any | None:
     """Make the entity of ``version``, and its relations, what they were then; give the live object, or None.
 
     Raises `RevertError`, and then nothing is changed: what the session was asked for before, it has flushed.
@@ -50,7 +50,7 @@ async def revert(version: Any, session: AsyncSession, relations: Sequence[str] =
         raise
 
 
-async def _revert(version: Any, session: AsyncSession, relations: Sequence[str], taken_back: list[Any]) -> Any | None:
+async def _revert(version: Any, session: AnySession, relations: Sequence[str], taken_back: list[Any]) -> Any | None:
     survey, plan, root = await _prepare(version, session, relations, taken_back)
     if not plan:
         return survey.live.get(root)
@@ -81,7 +81,7 @@ def _refusal(says: str, version: Any, survey: Survey, found: Sequence[Obstacle])
     return RevertError(f"{says} {told(found)}" if found else says, version=version, path=path)
 
 
-async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[str] = ()) -> RevertPlan:
+async def plan_revert(version: Any, session: AnySession, relations: Sequence[str] = ()) -> RevertPlan:
     """Say what `revert` would do, and touch nothing. Raises `RevertError` where it would, before anything is sent."""
     survey, plan, _ = await _prepare(version, session, relations, None)
     return replace(plan, deleted=(*plan.deleted, *await survey.swept_away(plan.deleted)))
@@ -89,7 +89,7 @@ async def plan_revert(version: Any, session: AsyncSession, relations: Sequence[s
 
 # With a list, it prepares to apply: the list is given the objects that were to be deleted, and now are not.
 async def _prepare(
-    version: Any, session: AsyncSession, relations: Sequence[str], taken_back: list[Any] | None
+    version: Any, session: AnySession, relations: Sequence[str], taken_back: list[Any] | None
 ) -> tuple[Survey, RevertPlan, Entity]:
     source = require_async(session)
     blueprint = blueprint_of(version)

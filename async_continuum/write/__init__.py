@@ -6,7 +6,7 @@ from async_continuum.write.copying import Copying
 from async_continuum.write.holding import HELD, held
 from async_continuum.write.ledger import Ledger, Ledgers, Place
 from async_continuum.write.pieces import TX, Pieces
-from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction
+from async_continuum.write.transactions import drop_if_empty, logger, move_versions, new_transaction, overtaken
 from async_continuum.write.versions import Target, renumber, settle, write_followers, write_gone, write_live
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "logger",
     "move_versions",
     "new_transaction",
+    "overtaken",
     "renumber",
     "settle",
     "write_followers",

@@ -158,6 +158,13 @@ class Pieces:
         """The columns of the version table that a copy fills."""
         return [*self.contents, self.history.begins, self.history.operation]
 
+    def returned(self, *names: str) -> list[ColumnElement[Any]]:
+        """List columns of the version table for a RETURNING that is read as a CTE."""
+        # SQLAlchemy shortens a long name where it reads a CTE's column, and not where RETURNING gives it.
+        longest = (self.dialect.label_length or self.dialect.max_identifier_length) - 6
+        columns = (self.versions.c[name] for name in names)
+        return [column if len(column.name) <= longest else column.label(column.key) for column in columns]
+
     def copy(self, tx: Id, operation: ColumnElement[Any], *, gone: bool = False) -> Select[Any]:
         """Copy live rows as they are stored."""
         values = {name: stored(self.live.c[name]) for name in self.history.columns}

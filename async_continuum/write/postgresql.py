@@ -186,8 +186,7 @@ class PostgresqlStatements:
         else:
             copied = self._copied(tx, kind.hint, allowed, gone=kind.gone)
             inserted = self._insert(copied, again=kind.again, gone=kind.gone)
-        versions = p.history.version_table
-        returned = [*p.history.key_of(versions), versions.c[p.history.operation]] if kind.beside else []
+        returned = p.returned(*p.history.key, p.history.operation) if kind.beside else []
         written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("written")
         counted = select(func.count()).select_from(written).scalar_subquery()
         result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
@@ -215,9 +214,7 @@ class PostgresqlStatements:
             return copied.where(allowed)
         closing = close_all(p, tx) if gone else close_changed(p, tx)
         versions = p.history.version_table
-        closed = (
-            closing.where(allowed).returning(*p.history.key_of(versions), versions.c[p.history.operation]).cte("closed")
-        )
+        closed = closing.where(allowed).returning(*p.returned(*p.history.key, p.history.operation)).cte("closed")
         # Reading what was closed orders the two: a version is inserted only after its predecessor has ended. Not by a
         # join: for a prepared statement PostgreSQL expects ten keys, and would go through what was closed row by row.
         if gone:

@@ -64,7 +64,9 @@ def _changed(p: Pieces, tx: Id, allowed: Flag) -> Any:
     live = p.live_as("live")
     returned = [stored(live.c[name]).label(name) for name in p.history.columns]
     changed = or_(p.operation(p.versions) == constant(Operation.DELETE), p.differs(live, p.versions))
-    closed = _closed(p, tx, p.same(live, p.versions), changed, allowed, returned=[*returned, p.operation(p.versions)])
+    closed = _closed(
+        p, tx, p.same(live, p.versions), changed, allowed, returned=[*returned, *p.returned(p.history.operation)]
+    )
     reborn = p.operation(closed) == constant(Operation.DELETE)
     operation = case((reborn, constant(Operation.INSERT)), else_=constant(Operation.UPDATE))
     copied: Any = select(*(stored(closed.c[name]) for name in p.history.columns), tx, operation)
@@ -86,7 +88,7 @@ def _gone(p: Pieces, tx: Id, allowed: Flag) -> Any:
     """
     rows = select(*(stored(p.live.c[name]).label(name) for name in p.history.columns)).where(p.among(p.live))
     locked = rows.order_by(*p.history.key_of(p.live)).with_for_update().cte("locked")
-    closed = _closed(p, tx, _is_in(p, p.versions, locked), allowed, returned=p.history.key_of(p.versions))
+    closed = _closed(p, tx, _is_in(p, p.versions, locked), allowed, returned=p.returned(*p.history.key))
     copied = select(*(stored(locked.c[name]) for name in p.history.columns), tx, constant(Operation.DELETE))
     return copied.where(_is_in(p, locked, closed))
 

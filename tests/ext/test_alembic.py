@@ -219,6 +219,36 @@ class Product(Versioned, Base):
     gone: Mapped[str | None] = mapped_column(String(50))
 """
 
+
+@pytest.mark.parametrize("batch", [False, True], ids=["plain", "batch"])
+@pytest.mark.parametrize("ends", ["end_transaction_id", "until"])
+def test_the_way_back_to_validity_fills_the_ends_of_versions(project, engine_now, database, batch, ends):
+    project.configure(f"render_as_batch={batch}")
+    options = {"end_transaction_column_name": ends}
+    shop = project.declare(SHOP, options=repr(options))
+    project.autogenerate()
+    project.upgrade()
+    with Session(engine_now) as session:
+        product = shop.Product(id=1, title="a")
+        session.add_all([product, shop.Product(id=2, title="gone")])
+        session.commit()
+        product.title = "b"
+        session.delete(session.get_one(shop.Product, 2))
+        session.commit()
+    project.declare(SHOP, options=repr({**options, "strategy": "subquery"}))
+    script = project.autogenerate()
+    assert "op.execute" not in script.partition("def downgrade")[0]
+    project.upgrade()
+    project.check()
+    assert ends not in {column["name"] for column in inspect(engine_now).get_columns("product_version")}
+
+    project.downgrade("-1")
+    proved(database, shop.manager)
+    with engine_now.connect() as connection:
+        found = connection.execute(text(f"SELECT id, {ends} FROM product_version ORDER BY transaction_id, id"))
+        assert found.all() == [(1, 2), (2, 2), (1, None), (2, None)]
+
+
 SHOP_LATER = """
 class Item(Versioned, Base):
     __tablename__ = "item"

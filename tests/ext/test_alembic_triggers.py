@@ -405,3 +405,22 @@ def test_data_steps_of_a_history_that_only_grows_are_let_through(project, engine
     assert history(engine_now, "shelf_version", "id", "height") == [(0, 1, 3)]
     with pytest.raises(Exception, match="append-only"):
         write(engine_now, "UPDATE shelf_version SET height = 4")
+
+
+def test_the_ends_of_a_history_that_only_grows_are_filled_on_the_way_back(project, engine_now, database):
+    options = {"native_versioning": True, "append_only": True}
+    before = project.declare(SHELF, options=repr(options))
+    project.autogenerate()
+    project.upgrade()
+    write(engine_now, "INSERT INTO shelf VALUES (1, 'a')", "UPDATE shelf SET title = 'b'")
+    project.declare(SHELF, options=repr({**options, "strategy": "subquery"}))
+    project.autogenerate()
+    project.upgrade()
+    project.check()
+    write(engine_now, "UPDATE shelf SET title = 'c'")
+    project.downgrade("-1")
+    database.managers = {before.manager: None}
+    write(engine_now, "UPDATE shelf SET title = 'd'")
+    assert history(engine_now, "shelf_version", "title", "end_transaction_id") == [
+        (0, "a", 2), (1, "b", 3), (1, "c", 4), (1, "d", None),
+    ]  # fmt: skip

@@ -130,3 +130,39 @@ async def test_a_scoped_session_is_an_async_session(sessions: async_sessionmaker
     for call in calls:
         assert not await call()
     await scoped.remove()
+
+
+async def test_history_is_read_and_reverted_by_a_scoped_session(sessions: async_sessionmaker[AsyncSession]) -> None:
+    scoped = async_scoped_session(sessions, scopefunc=lambda: 1)
+    article = Article(name="a")
+    scoped.add(article)
+    await scoped.flush()
+    assert (await ac.current_transaction(scoped)).id is not None
+    await scoped.commit()
+    await scoped.refresh(article)
+    article.name = "b"
+    await scoped.commit()
+    first = await ac.versions_of(scoped, article)[0]
+    assert (await first.plan_revert(scoped)).updated
+    live = await first.as_live(scoped)
+    assert live is not None
+    assert live.name == "a"
+    transaction = await first.awaitable_attrs.transaction
+    past = await transaction.state(scoped)
+    assert (await past.get(Article, article.id)).name == "a"
+    assert list(await ac.changed_entities(scoped, [transaction])) == [transaction]
+    reverted = await first.revert(scoped)
+    assert reverted is not None
+    assert reverted.name == "a"
+    await scoped.rollback()
+    await scoped.remove()
+
+
+async def test_a_class_without_a_key_is_no_entity(session: AsyncSession) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: ac.versions_of(session, Article),  # type: ignore[call-overload]
+        lambda: ac.versions_of(Article),  # type: ignore[call-overload]
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"Article is a class: give a key .*versions_of\(session, Article, key\)"):
+            call()

@@ -79,6 +79,9 @@ async def test_what_is_no_moment_is_refused(session):
     with pytest.raises(ValueError, match="there is no transaction 99"):
         async with as_of(session, 99):
             pass
+    with pytest.raises(ValueError, match=f"there is no transaction {2**63}"):
+        async with as_of(session, 2**63):
+            pass
     with pytest.raises(ValueError, match="no id yet"):
         as_of(session, Transaction())
 

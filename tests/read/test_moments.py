@@ -102,7 +102,9 @@ async def test_issued_at_of_a_transaction_is_itself_a_moment(session, models, ti
         assert name_of(found) == (None if version.operation_type is Operation.DELETE else version.name)
 
 
-@pytest.mark.parametrize("bad", [datetime(2024, 1, 1), 10**9, -1, 0, True, "2024-01-01", None, 1.5, timedelta(1)])
+@pytest.mark.parametrize(
+    "bad", [datetime(2024, 1, 1), 10**9, 2**63, -(2**63) - 1, -1, 0, True, "2024-01-01", None, 1.5, timedelta(1)]
+)
 async def test_what_is_no_moment_is_a_value_error(session, models, times, bad):
     query = versions_of(session, models.Article, 1)
     with pytest.raises(ValueError, match=r"naive|no transaction|no moment"):
@@ -177,6 +179,16 @@ async def test_alive_at_does_no_io_and_so_takes_any_id(session, models, times):
     assert [each.name for each in found] == ["born again"]
     with pytest.raises(ValueError, match="naive"):
         alive_at(version, datetime(2024, 1, 1))
+
+
+def test_alive_at_says_which_class_it_takes(models):
+    version = version_class(models.Article)
+    for model in (models.Article, aliased(models.Article)):
+        with pytest.raises(TypeError, match=r"version class .* not Article: version_class\(Article\)"):
+            alive_at(model, 1)
+    for other in (version.__table__, version(), "ArticleVersion", None):
+        with pytest.raises(TypeError, match="takes a version class or an alias of one, not"):
+            alive_at(other, 1)
 
 
 async def test_that_few_versions_are_deletes_stands_in_the_statements(session, models, times, statements):

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager
 
 import pytest
 from sqlalchemy import Column, String, select
@@ -123,6 +125,58 @@ async def test_one_context_object_serves_several_tasks_at_the_same_time(session)
         assert "user_id" not in context_of(session.sync_session).columns
 
     await asyncio.gather(work(0.003), work(0.001), work(0.002))
+
+
+async def opened(within: AbstractContextManager[None]) -> AsyncGenerator[None]:
+    with within:
+        yield
+
+
+async def begun_elsewhere(within: AbstractContextManager[None]) -> AsyncGenerator[None]:
+    """Enter a block in a task of its own, as a web framework may do with what it depends on."""
+    generator = opened(within)
+    await asyncio.create_task(anext(generator))
+    return generator
+
+
+async def test_a_block_that_is_left_in_another_task_takes_away_only_its_own_context(signed):
+    with versioning_context(remote_addr="mine"):
+        elsewhere = await begun_elsewhere(versioning_context(remote_addr="theirs"))
+        assert await signed() == (None, "mine")
+        await elsewhere.aclose()
+        assert await signed() == (None, "mine")
+    assert await signed() == (None, None)
+
+
+async def test_blocks_of_one_task_may_end_in_any_order(signed):
+    early = opened(versioning_context(user_id=1, remote_addr="early"))
+    await anext(early)
+    with versioning_context(remote_addr="late"):
+        await early.aclose()
+        assert await signed() == (None, "late")
+    assert await signed() == (None, None)
+
+
+async def test_what_is_disabled_in_another_task_stays_so_where_it_was(session, models):
+    with versioning_disabled():
+        elsewhere = await begun_elsewhere(versioning_disabled(models.Article))
+        await elsewhere.aclose()
+        article = models.Article(name="a")
+        session.add(article)
+        await session.commit()
+        await session.refresh(article)
+        assert await article.awaitable_versions() == []
+        early = opened(versioning_disabled())
+        await anext(early)
+    article.name = "b"
+    await session.commit()
+    await session.refresh(article)
+    assert await article.awaitable_versions() == []
+    await early.aclose()
+    article.name = "c"
+    await session.commit()
+    await session.refresh(article)
+    assert await article.awaitable_versions().count() == 1
 
 
 def test_a_block_may_be_left_in_another_context_than_it_was_entered_in():

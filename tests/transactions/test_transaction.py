@@ -62,6 +62,11 @@ async def test_touched_refuses_what_has_no_history_here(models, transaction):
         transaction.touched(models.User)
     with pytest.raises(ValueError, match="never stored"):
         transaction.touched(models.Article(name="x"))
+    for version in (version_class(models.Article), version_class(models.Article)()):
+        with pytest.raises(TypeError, match="takes Article, or an object of it, not ArticleVersion"):
+            transaction.touched(version)
+    with pytest.raises(TypeError, match=r"children='tags' is one name.*children=\['tags'\]"):
+        transaction.touched(models.Article, children="tags")
     from tests import domain
 
     with pytest.raises(ac.ClassNotVersioned):

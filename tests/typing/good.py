@@ -1,10 +1,10 @@
 """User code that passes mypy --strict and pyright without an ignore or a plugin. It is checked, never run."""
 
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import Any, ClassVar, assert_type
 
 from sqlalchemy import String, select
-from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from async_continuum import (
@@ -12,12 +12,14 @@ from async_continuum import (
     ChangesBetween,
     EntityChange,
     Operation,
+    Options,
     Version,
     Versioned,
     VersioningManager,
     VersionQuery,
     alive_at,
     as_of,
+    backfill,
     changed_entities,
     changes_between,
     changesets,
@@ -25,11 +27,15 @@ from async_continuum import (
     current_transaction,
     deleted,
     is_modified,
+    is_session_modified,
     is_versioned,
     make_versioned,
     set_context,
     transaction_class,
+    vacuum,
+    verify,
     version_class,
+    versioned_objects,
     versioning_context,
     versioning_disabled,
     versions_of,
@@ -230,3 +236,35 @@ async def current_user() -> int:
 async def say_who_later(session: AsyncSession) -> None:
     async with versioning_context(user=current_user):
         await session.commit()
+
+
+Scoped = async_scoped_session[AsyncSession]
+
+
+async def use_a_scoped_session(session: Scoped, article: Article, version: Version[Article]) -> None:
+    assert_type(article.awaitable_versions(session), VersionQuery[Version[Article]])
+    assert_type(versions_of(session, article), VersionQuery[Version[Article]])
+    assert_type(versions_of(session, Article, 1), VersionQuery[Version[Article]])
+    assert_type(await version.revert(session), Article | None)
+    assert_type(await version.as_live(session), Article | None)
+    print(await version.plan_revert(session, relations=["tags"]))
+    print(await changesets(session, [version]), await changes_between(session, Article, 1, 2))
+    async with as_of(session, 1) as past:
+        assert_type(past, AsyncSession)
+    transaction = await current_transaction(session)
+    print(await changed_entities(session, [transaction]), await transaction.state(session))
+    print(await backfill(session), await vacuum(session), await verify(session))
+    print(is_session_modified(session), versioned_objects(session))
+    activity = activities.activity_cls(verb="publish", object=article)
+    print(await activity.object(session), await activities.resolve(session, [activity]))
+
+
+class Plain(Base):
+    __versioned__: ClassVar[Options] = {}
+    __tablename__ = "plain"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+def read_without_the_mixin(session: AsyncSession, plain: Plain) -> None:
+    assert_type(versions_of(session, plain), VersionQuery[Version[Plain]])
+    assert_type(versions_of(plain), VersionQuery[Version[Plain]])

@@ -70,6 +70,8 @@ async def mistake_the_past(session: AsyncSession) -> None:
 async def confuse(session: AsyncSession, article: Article, version: Version[Article]) -> None:
     article.awaitable_versions("session")  # error
     versions_of(session, "Article", 1)  # error
+    versions_of(session, Article)  # error
+    versions_of(Article)  # error
     await version.revert("session")  # error
     (await version.revert(session)).name  # error
     (await version.previous()).name  # error

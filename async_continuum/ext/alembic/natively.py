@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from async_continuum.build import TableHistory
 from async_continuum.ext.alembic.known import Place, dialect_of, metadata_of, place_of, table_of, transactions_of
-from async_continuum.ext.alembic.past import FillOp
+from async_continuum.ext.alembic.past import FillOp, UnfilledOp
 from async_continuum.ext.alembic.triggers import (
     CreateVersionTriggersOp,
     DropVersionTriggersOp,
@@ -48,7 +48,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
     there = {place_of(context, schema, name): made for (schema, name), made in installed(connection).items()}
     made = {place_of(context, schema, name): plan for (schema, name), plan in installed_plans(connection).items()}
     plans = dict(_plans(context))
-    filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp)}
+    filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp | UnfilledOp)}
     first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
     wanted: list[TriggerPlan] = []

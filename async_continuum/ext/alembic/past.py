@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from alembic.autogenerate import renderers
@@ -44,19 +45,22 @@ class FillOp(MigrateOperation):
         made: Executable = getattr(schema, self.function)(*self.arguments, **self.options)
         return made
 
-    def reverse(self) -> MigrateOperation:
-        # What was filled goes with the column that it was filled into.
-        return _NothingOp()
+    def reverse(self) -> UnfilledOp:
+        return UnfilledOp(self)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         return (self.function, *self.arguments)
 
 
-class _NothingOp(MigrateOperation):
-    """Stands for what need not be undone."""
+class UnfilledOp(MigrateOperation):
+    """Nothing, where a column goes that is filled on the other way: what is in it goes with it."""
 
-    def reverse(self) -> MigrateOperation:
-        return self
+    def __init__(self, filling: FillOp) -> None:
+        self.schema, self.table_name = filling.schema, filling.table_name
+        self.filling = filling
+
+    def reverse(self) -> FillOp:
+        return self.filling
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         return ("nothing",)
@@ -67,9 +71,9 @@ def _fill(operations: Operations, operation: FillOp) -> None:
     operations.execute(operation.statement)
 
 
-@Operations.implementation_for(_NothingOp)
-def _do_nothing(_: Operations, __: _NothingOp) -> None:
-    """Do nothing: see `FillOp.reverse`."""
+@Operations.implementation_for(UnfilledOp)
+def _do_nothing(_: Operations, __: UnfilledOp) -> None:
+    """Do nothing."""
 
 
 @renderers.dispatch_for(FillOp)
@@ -79,8 +83,8 @@ def _render_fill(context: AutogenContext, operation: FillOp) -> str:
     return f"op.execute({operation.function}({', '.join(given)}))"
 
 
-@renderers.dispatch_for(_NothingOp)
-def _render_nothing(_: AutogenContext, __: _NothingOp) -> list[str]:
+@renderers.dispatch_for(UnfilledOp)
+def _render_nothing(_: AutogenContext, __: UnfilledOp) -> list[str]:
     return []
 
 
@@ -126,7 +130,7 @@ def _leave_what_was_kept(
 ) -> None:
     """Drop no column that the version table alone still has: whoever dropped it from the live one has kept its past."""
     present = _columns_in_database(context, live)
-    own = {"transaction_id", "end_transaction_id", "operation_type", history.begins, history.operation}
+    own = {"transaction_id", "operation_type", history.begins, history.operation, *_names_of_ends(history)}
 
     def was_kept(operation: MigrateOperation) -> bool:
         if not isinstance(operation, DropColumnOp):
@@ -152,9 +156,7 @@ def _filled(
     fills: list[MigrateOperation] = []
     ends = None if history.ends is None else versions.c[history.ends].name
     if ends is not None and (ends in names or _opens_index(container)):
-        options = _said(schema=container.schema, transaction_column_name=versions.c[history.begins].name)
-        options |= _said(end_transaction_column_name=ends)
-        fills.append(FillOp(place, "fill_end_transaction_ids", container.table_name, key=key, **options))
+        fills.append(_fill_ends(place, history, ends))
     given = [name for name in names if _live_rows_hold(name, history, live, added, context)]
     if given:
         elsewhere = {} if container.schema == live[0] else {"versions_schema": container.schema}
@@ -169,11 +171,35 @@ def _filled(
                 place, "fill_open_versions", live[1], sorted(given), versions=container.table_name, key=key, **options
             )
         )
-    if not fills:
+    # The index of open versions goes before their ends, and on the way back comes when they are filled again.
+    gone = _names_of_ends(history) - {ends}
+    going = [each for each in container.ops if isinstance(each, DropColumnOp) and each.column_name in gone]
+    unfilled = [UnfilledOp(_fill_ends(place, history, each.column_name)) for each in going]
+    if not fills and not going:
         return [container]
-    others = [operation for operation in container.ops if operation not in columns]
-    before = ModifyTableOps(container.table_name, columns, schema=container.schema)
-    return [before, *fills, ModifyTableOps(container.table_name, others, schema=container.schema)]
+    first = columns if fills else []
+    others = [operation for operation in container.ops if operation not in [*first, *going]]
+
+    def part(operations: Sequence[MigrateOperation]) -> ModifyTableOps:
+        return ModifyTableOps(container.table_name, operations, schema=container.schema)
+
+    return [part(first), *fills, part(others), *unfilled, part(going)]
+
+
+def _names_of_ends(history: TableHistory) -> set[str]:
+    """Give what a column of ends is called, also where there is none now."""
+    return {"end_transaction_id", history.settings.end_transaction_column_name}
+
+
+def _fill_ends(place: Place, history: TableHistory, ends: str) -> FillOp:
+    versions, (schema_name, name) = history.version_table, place
+    options = _said(
+        schema=schema_name,
+        transaction_column_name=versions.c[history.begins].name,
+        end_transaction_column_name=ends,
+    )
+    key = [versions.c[part].name for part in history.key]
+    return FillOp(place, "fill_end_transaction_ids", name, key=key, **options)
 
 
 def _opens_index(container: ModifyTableOps) -> bool:
