@@ -235,7 +235,8 @@ async def verify(session: AnySession, *models: type) -> list[Discrepancy]:
     """List what history does not account for; empty where nothing went unrecorded.
 
     Four statements for each table: those of the models and of the links between them, or, without ``models``, all that
-    this session records. Raises `ClassNotVersioned`.
+    this session records. Raises `ClassNotVersioned`, and `ImproperlyConfigured` where nobody records the session and no
+    models are named.
     """
 
     def run(sync: Session) -> list[Discrepancy]:
@@ -254,6 +255,9 @@ def _chosen(session: Session, models: tuple[type, ...]) -> Iterator[_Kept]:
     # Concrete classes below one have tables of their own.
     blueprints = [below for model in models for below in united(blueprint_of(model))]
     managers = dict.fromkeys(get_versioning_manager(each.model) for each in blueprints) or active_managers(session)
+    if not managers:
+        # Nothing would be looked at, and "nothing is missing" be said.
+        raise ImproperlyConfigured("no manager records this session: name the models, or call make_versioned() first.")
     for manager in managers:
         mine = [each for each in blueprints if each.model in manager.models]
         mine = mine if models else [blueprint_of(model) for model in manager.models if _reaches(session, model)]

@@ -18,6 +18,8 @@ from async_continuum import (
     remove_versioning,
     set_context,
     transaction_class,
+    vacuum,
+    verify,
     version_class,
     versioning_context,
     versioning_disabled,
@@ -120,6 +122,23 @@ async def test_no_others_are(declare: Callable[[Any], Declared], database: Datab
         with pytest.raises(ImproperlyConfigured):
             await backfill(session, Article)
     assert await _versions(database.engine, Article) == 0
+
+
+@pytest.mark.unaccounted
+async def test_nothing_is_said_of_all_models_where_nobody_records_the_session(
+    declare: Callable[[Any], Declared], database: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Base, Article, manager = declare(OwnSession)
+    await database(Base, manager)
+    # The managers of other tests record every session.
+    monkeypatch.setattr("async_continuum.manager.setup._active", [manager])
+    async with AsyncSession(database.engine) as session:
+        session.add(Article(id=1))
+        await session.commit()
+        for function in (verify, backfill, vacuum):
+            with pytest.raises(ImproperlyConfigured, match="name the models"):
+                await function(session)
+        assert [(each.key, each.kind) for each in await verify(session, Article)] == [((1,), "missing")]
 
 
 @pytest.mark.parametrize("kind", ["async_sessionmaker", "sync_session_class", "own class", "scoped"])
