@@ -347,7 +347,7 @@ class TestVersionsOf:
             versions_of(session, models.Seat, key)
 
     async def test_a_key_must_be_given(self, session, models):
-        with pytest.raises(ValueError, match="key"):
+        with pytest.raises(TypeError, match="key"):
             versions_of(session, models.Article)
 
     async def test_a_class_without_history_is_refused(self, session, models):
