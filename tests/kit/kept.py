@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, and_, inspect
 
@@ -57,11 +58,18 @@ def present(connection: Connection, manager: ac.VersioningManager) -> Iterator[H
 
 
 def tables_in(connection: Connection, schema: str | None) -> set[str]:
-    """Name the tables and views of a schema, or of the one that the connection translates it to."""
+    """Name the tables and views of a schema, or of the one that the connection translates it to; asked once on each."""
     translated = connection.get_execution_options().get("schema_translate_map") or {}
     where = translated.get(schema, schema)
-    look = inspect(connection)
-    return {*look.get_table_names(where), *look.get_view_names(where)}
+    known = _known.setdefault(connection, {})
+    if where not in known:
+        look = inspect(connection)
+        known[where] = {*look.get_table_names(where), *look.get_view_names(where)}
+    return known[where]
+
+
+# A connection lives for one check, in which nobody makes a table.
+_known: WeakKeyDictionary[Connection, dict[str | None, set[str]]] = WeakKeyDictionary()
 
 
 def _of_link(link: Any) -> History:
