@@ -97,15 +97,18 @@ class SettingMarks:
         connection.execute(statement, [dict(given) for given in parameters])
         return None
 
-    def returning(self, text: str, keys: Sequence[str], columns: int, *, many: bool, inserted: str = "") -> str:
+    def returning(
+        self, text: str, keys: Sequence[str], columns: Sequence[str], *, many: bool, inserted: str = ""
+    ) -> str:
         """Have what a statement's text would return of its keys marked instead, and the rest returned as before.
 
-        ``keys`` are the key's columns as the text knows them, ``columns`` how many it returns already, ``inserted`` the
-        condition on rows whose keys are paired. As many rows are returned as the statement touches, be it of no column,
-        so that the row count stays the same.
+        ``keys`` are the key's columns as the text knows them, ``columns`` the names of those that it returns already,
+        by which SQLAlchemy may look for them, ``inserted`` the condition on rows whose keys are paired. As many rows
+        are returned as the statement touches, be it of no column, so that the row count stays the same.
         """
         width = len(keys)
-        names = ", ".join(f"c{i}" for i in range(columns))
+        names = ", ".join(f"c{i}" for i in range(len(columns)))
+        shown = ", ".join(f"c{i} AS {name}" for i, name in enumerate(columns))
         marked = ", ".join([f"k{i}" for i in range(width)] + ["inserted"] * bool(inserted))
         returned = ", ".join([*keys, *[inserted] * bool(inserted)])
         returning = f"{text}{',' if columns else ' RETURNING'} {returned}"
@@ -117,7 +120,7 @@ class SettingMarks:
         return (
             f"WITH async_continuum_done ({names}{', ' if columns else ''}{marked}) AS ({returning}), "
             f"async_continuum_marked AS (SELECT {settings} FROM async_continuum_done) "
-            f"SELECT {names} FROM async_continuum_done WHERE (SELECT count(*) FROM async_continuum_marked) = 1"
+            f"SELECT {shown} FROM async_continuum_done WHERE (SELECT count(*) FROM async_continuum_marked) = 1"
         )
 
     def end(self, connection: Connection) -> None:

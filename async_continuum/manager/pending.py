@@ -78,8 +78,8 @@ class Pending:
         name = preparer.format_table(self.history.table, use_schema=False)
         renamed = None if isinstance(self.statement, Insert) else _RENAMED.match(text)
         name = name if renamed is None else renamed[1]
-        # Private: how many columns a compiled statement returns, those that SQLAlchemy adds for itself included.
-        columns = len(context.compiled._result_columns)
+        # Private: which columns a compiled statement returns, those that SQLAlchemy adds for itself included.
+        columns = [preparer.quote(each.keyname) for each in context.compiled._result_columns]
         inserted = was_inserted(self.history, self.connection) if self.mixed else ""
         keys, many = [f"{name}.{key}" for key in quoted], len(self.parameters) > 1
         return self.marks.returning(text, keys, columns, many=many, inserted=inserted)
