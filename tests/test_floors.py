@@ -161,6 +161,13 @@ def test_importing_the_package_imports_no_driver_and_no_framework() -> None:
     assert DRIVERS_AND_FRAMEWORKS.isdisjoint(run.stdout.split())
 
 
+def test_importing_the_package_imports_no_dialect() -> None:
+    """One takes as long as all of the package."""
+    program = "import sys, async_continuum; print(*(n for n in sys.modules if n.startswith('sqlalchemy.dialects.')))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.split() == []
+
+
 @pytest.mark.parametrize("file", FILES, ids=named)
 def test_the_first_line_says_which_step_of_a_change_a_file_is(file: Path) -> None:
     text = file.read_text(encoding="utf-8")

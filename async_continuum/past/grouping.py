@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Column, Dialect, Select, Table, Text, cast, type_coerce
-from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.sql import ClauseElement, FromClause, visitors
 from sqlalchemy.types import NullType, TypeEngine
 
@@ -67,6 +66,9 @@ def told_by(column: Any) -> tuple[StandIn, str] | None:
 
 
 def _is_ungrouped(type_: TypeEngine[Any], dialect: Dialect) -> bool:
+    # Here, because importing a dialect takes longer than importing all of this package.
+    from sqlalchemy.dialects.postgresql import DOMAIN
+
     if isinstance(type_, DOMAIN):
         return _is_ungrouped(type_.data_type, dialect)
     if isinstance(type_, NullType):
