@@ -24,23 +24,44 @@ def read_paths(version: Any, blueprint: Blueprint, relations: Iterable[str]) -> 
             raise RevertError(
                 f"relations holds {path}: give paths by name, as in ['tags', 'tags.category'].", version=version
             )
-        at, model = tree, blueprint
+        at, models = tree, [blueprint]
         for name in path.split("."):
-            model = _follow(version, model, name, path)
+            owners = [owner for model in models for owner in owners_of(model, name)]
+            if not owners:
+                raise _unknown(version, models, name, path)
+            models = [_follow(version, owner, name, path) for owner in owners]
             at = at.setdefault(name, {})
     return tree
 
 
-def _follow(version: Any, blueprint: Blueprint, name: str, path: str) -> Blueprint:
+def owners_of(blueprint: Blueprint, name: str) -> list[Blueprint]:
+    """List whose relation of that name it is: the model's, or that of those classes below it which declare it."""
+    owners: list[Blueprint] = []
     mapper: Mapper[Any] = inspect(blueprint.model)
-    model = blueprint.model.__name__
-    if name not in mapper.relationships:
-        # Here, because who makes no mistake need not wait for its import.
-        from difflib import get_close_matches
+    for below in mapper.self_and_descendants:
+        found = find_blueprint(below.class_)
+        known = any(issubclass(below.class_, owner.model) for owner in owners)
+        if found is not None and not known and name in below.relationships:
+            owners.append(found)
+    return owners
 
-        close = get_close_matches(name, list(mapper.relationships.keys()), n=1)
-        known = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(sorted(mapper.relationships.keys()))}."
-        raise RevertError(f"{model} has no relation {name!r} (path {path!r}). {known}", version=version, path=path)
+
+def _unknown(version: Any, models: Iterable[Blueprint], name: str, path: str) -> RevertError:
+    # Here, because who makes no mistake need not wait for its import.
+    from difflib import get_close_matches
+
+    mappers: list[Mapper[Any]] = [inspect(each.model) for each in models]
+    below = [each for mapper in mappers for each in mapper.self_and_descendants]
+    names = sorted({prop.key for each in below for prop in each.relationships})
+    close = get_close_matches(name, names, n=1)
+    known = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(names)}."
+    model = " or ".join(mapper.class_.__name__ for mapper in mappers)
+    return RevertError(f"{model} has no relation {name!r} (path {path!r}). {known}", version=version, path=path)
+
+
+def _follow(version: Any, blueprint: Blueprint, name: str, path: str) -> Blueprint:
+    model = blueprint.model.__name__
+    mapper: Mapper[Any] = inspect(blueprint.model)
     prop: RelationshipProperty[Any] = mapper.relationships[name]
     target = find_blueprint(prop.mapper.class_)
     if target is None or target.version_class is None:

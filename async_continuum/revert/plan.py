@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -108,9 +108,14 @@ def make_plan(found: Findings) -> RevertPlan:
         inserted=tuple(each for each, now in found.entities.items() if not now.live),
         updated=tuple(each for each, now in found.entities.items() if now.live and now.differs),
         deleted=tuple(deleted),
-        linked=tuple(Link(r.parent, r.name, target) for r in found.relations for target in r.linked),
-        unlinked=tuple(
+        linked=_once(Link(r.parent, r.name, target) for r in found.relations for target in r.linked),
+        unlinked=_once(
             Link(r.parent, r.name, target) for r in found.relations for target in r.unlinked if target not in deleted
         ),
-        relinked=tuple(dict.fromkeys(found.relinked)),
+        relinked=_once(found.relinked),
     )
+
+
+def _once(links: Iterable[Link]) -> tuple[Link, ...]:
+    # Paths may come by the same relation of the same object twice: ["tags", "tags.articles.tags"].
+    return tuple(dict.fromkeys(links))

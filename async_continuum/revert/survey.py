@@ -16,8 +16,9 @@ from async_continuum.build import Blueprint, blueprint_of, find_blueprint, past_
 from async_continuum.dialects import keys_for
 from async_continuum.revert.links import LinkRows, LinkTable, link_rows, link_table
 from async_continuum.revert.objects import differences, settable
-from async_continuum.revert.paths import Paths
+from async_continuum.revert.paths import Paths, owners_of
 from async_continuum.revert.plan import Entity, Findings, Key, Link, Present, Relation
+from async_continuum.revert.unlike import unlike_nulls
 
 HELD = ("dynamic", "write_only")
 
@@ -53,18 +54,26 @@ class Survey:
         if path:
             self.paths = {**dict.fromkeys(stored, path), **self.paths}
         for name, deeper in tree.items():
-            prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
-            target = blueprint_of(prop.mapper.class_)
-            then = await self._then(list(stored), blueprint, target, name)
-            now = await self._now(list(stored), blueprint, target, prop)
-            for parent in stored:
-                was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
-                self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
-            reached = {entity: version for each in then.values() for entity, version in each.items()}
-            table = link_table(prop)
-            if table is not None:
-                await self._compare_links(table, stored, name, reached)
-            await self.visit(list(reached.values()), target, deeper, f"{path}.{name}" if path else name)
+            for owner in owners_of(blueprint, name):
+                parents = {entity: each for entity, each in stored.items() if issubclass(entity.model, owner.model)}
+                if parents:
+                    await self._follow(parents, owner, name, deeper, f"{path}.{name}" if path else name)
+
+    async def _follow(
+        self, parents: Mapping[Entity, Any], blueprint: Blueprint, name: str, deeper: Paths, path: str
+    ) -> None:
+        prop: RelationshipProperty[Any] = inspect(blueprint.model).relationships[name]
+        target = blueprint_of(prop.mapper.class_)
+        then = await self._then(list(parents), blueprint, target, name)
+        now = await self._now(list(parents), blueprint, target, prop)
+        for parent in parents:
+            was, orphans = tuple(then.get(parent.key, ())), prop.cascade.delete_orphan
+            self.found.relations.append(Relation(parent, name, was, now.get(parent, ()), orphans))
+        reached = {entity: version for each in then.values() for entity, version in each.items()}
+        table = link_table(prop)
+        if table is not None:
+            await self._compare_links(table, parents, name, reached)
+        await self.visit(list(reached.values()), target, deeper, path)
 
     async def _compare_links(
         self, table: LinkTable, parents: Mapping[Entity, Any], name: str, targets: Mapping[Entity, Any]
@@ -94,7 +103,11 @@ class Survey:
         for entity, version in new.items():
             live = self.live.get(entity)
             self.differing[entity] = [] if live is None else differences(live, version, types)
-            self.found.entities[entity] = Present(live=live is not None, differs=bool(self.differing[entity]))
+        living = {entity: version for entity, version in new.items() if entity in self.live}
+        for entity, name in await unlike_nulls(self.session, blueprint, living, self.live):
+            self.differing[entity].append(name)
+        for entity in new:
+            self.found.entities[entity] = Present(live=entity in self.live, differs=bool(self.differing[entity]))
 
     def _is_loaded(self, entity: Entity, names: Iterable[str]) -> bool:
         if entity not in self.live:

@@ -370,3 +370,9 @@ async def test_a_plan_of_cascades_takes_as_many_statements_for_many_rows(own, da
             left = [await session.scalar(select(func.count()).select_from(each)) for each in (Chapter, Page, Line)]
             assert left == [0, 0, 0]
     assert counted[0] == counted[1]
+
+
+async def test_a_link_that_two_paths_come_by_is_listed_once(session, models, version):
+    plan = await version.plan_revert(session, relations=["tags", "comments", "comments.article.tags"])
+    assert said(plan.linked).count("Article 1.tags -> Tag 1") == 1
+    assert said(plan.unlinked) == ["Article 1.tags -> Tag 3"]
