@@ -26,9 +26,12 @@ class _Statements:
 
     lock: Executable | None
     missing: Executable
+    held: Executable | None
+    """Whether history knows any row of the range; None where another writer may come before the next statement."""
     younger: Executable
     close: Executable | None
     copy: Executable
+    copy_all: Executable
 
 
 def lacks(connection: Connection, rows: Range) -> bool:
@@ -46,6 +49,9 @@ def begin(connection: Connection, rows: Range, transaction_id: int) -> int | Non
     """Copy what `lacks` has found; returns how many rows, or None where a younger transaction has been here."""
     statements = _statements(connection, rows)
     parameters = {"ac_tx": transaction_id, **rows.parameters}
+    if statements.held is not None and not connection.execute(statements.held, parameters).scalar_one():
+        # SQLite has one writer. There a statement that also reads what it writes is copied to a table of its own first.
+        return connection.execute(statements.copy_all, parameters).rowcount
     if connection.execute(statements.younger, parameters).scalar_one():
         return None
     if statements.close is not None:
@@ -64,15 +70,19 @@ def _statements(connection: Connection, rows: Range) -> _Statements:
 
 def _built(p: Pieces, rows: Range) -> _Statements:
     versions = p.history.version_table
-    lacking = p.copy(TX, literal_column(str(int(Operation.INSERT)))).where(*_lacking(p, rows))
+    copied = p.copy(TX, literal_column(str(int(Operation.INSERT))))
+    into = insert(versions)
     missing = select(exists(select(null()).select_from(p.live).where(*_lacking(p, rows), *p.kept)))
-    younger = select(exists(select(null()).select_from(versions).where(*_held(p, rows), p.begins(versions) > TX)))
+    held = select(null()).select_from(versions).where(*_held(p, rows))
+    younger = select(exists(held.where(p.begins(versions) > TX)))
     return _Statements(
         _lock(p, rows) if p.dialect.name == "postgresql" else None,
         missing,
+        select(exists(held)) if p.dialect.name == "sqlite" else None,
         younger,
         _close(p, rows),
-        insert(versions).from_select(p.target, lacking, include_defaults=False),
+        into.from_select(p.target, copied.where(*_lacking(p, rows)), include_defaults=False),
+        into.from_select(p.target, copied.where(*rows.holds(_key(p, p.live))), include_defaults=False),
     )
 
 

@@ -171,6 +171,9 @@ async def test_a_backfill_that_was_overtaken_comes_after_what_overtook_it(sessio
 
 async def test_a_backfill_costs_as_many_statements_for_many_rows_as_for_few(session, statements):
     costs = []
+    # Where history knows nothing of a range, SQLite asks less.
+    session.add(Tag(id=0))
+    await session.commit()
     for numbers in (range(1, 11), range(11, 3011)):
         with versioning_disabled():
             await session.execute(insert(Tag), [{"id": n} for n in numbers])
