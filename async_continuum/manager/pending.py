@@ -54,6 +54,8 @@ class Pending:
     """Whether the database marks what the statement touches."""
     mixed: bool = False
     """Whether it inserts rows and updates others."""
+    context: Any = field(default=None, init=False)
+    """How it is executed, once it is."""
     done: bool = field(default=False, init=False)
 
     @property
@@ -66,6 +68,10 @@ class Pending:
         # Private: SQLite's UPDATE OR FAIL keeps what it did before the row at which it fails.
         if any("FAIL" in str(prefix).upper() for prefix, _ in self.statement._prefixes):
             return "a statement has failed in it that keeps what it had done by then, unrecorded"
+        cursor = getattr(self.context, "cursor", None)
+        if cursor is not None and (cursor.rowcount > 0 or cursor.description is not None):
+            # The database has done it, and then a listener of the user's has failed, before ours was told.
+            return "a statement in it has failed after the database had executed it, and before it was recorded"
         return None
 
     def rewritten(self, text: str, context: Any) -> str:

@@ -157,9 +157,10 @@ class Watch:
         # DDL has none.
         if context is None or own:
             return text, parameters
-        if context.isinsert or context.isupdate:
+        if context.isinsert or context.isupdate or context.isdelete:
             pending = self._pending(context.invoked_statement)
             if pending is not None:
+                pending.context = context
                 text = pending.rewritten(text, context)
         if getattr(context.compiled, "ctes", None):
             self._before_inside(connection, context)

@@ -1,12 +1,13 @@
 """A statement that fails, or whose recording does, is not committed, whoever catches the error."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, event, insert, select, update
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
 from tests.domain import Article, Comment, Tag
@@ -22,6 +23,8 @@ STATEMENTS = {
     "delete": delete(Article),
     "of the table": update(Article.__table__).values(name="two"),
 }
+
+WRITES = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) article\b")
 
 
 @pytest.fixture
@@ -167,3 +170,46 @@ async def test_an_update_that_fails_is_no_matter_where_the_database_goes_on(
         await session.execute(update(Article).values(name="two"))
         await session.commit()
     assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "two")]
+
+
+@pytest.mark.parametrize("event_name", ["after_cursor_execute", "after_execute"])
+@pytest.mark.parametrize("statement", STATEMENTS)
+async def test_what_a_listener_fails_after_it_was_executed_is_not_committed(
+    sessions: Sessions, article: None, engine: AsyncEngine, statement: str, event_name: str
+) -> None:
+    """Nor is what it did unrecorded, where somebody catches the error."""
+
+    def refuse(_: Any, *about: Any) -> None:
+        # Not what is sent for the recording itself.
+        if any("article_version" not in str(each) and WRITES.search(str(each)) for each in about):
+            raise LookupError
+
+    async with sessions() as session:
+        connection = (await session.connection()).sync_connection
+        event.listen(connection, event_name, refuse)
+        with pytest.raises(LookupError):
+            await session.execute(STATEMENTS[statement])
+        event.remove(connection, event_name, refuse)
+        stands = (await session.scalars(select(Article.name))).all() != ["one"]
+        with pytest.raises(InvalidRequestError, match="Roll back"):
+            await session.commit()
+        await session.rollback()
+    assert stands
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one")]
+
+
+async def test_what_a_listener_fails_before_it_is_executed_does_no_harm(
+    sessions: Sessions, article: None, engine: AsyncEngine
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise LookupError
+
+    async with sessions() as session:
+        connection = (await session.connection()).sync_connection
+        event.listen(connection, "before_cursor_execute", refuse)
+        with pytest.raises(LookupError):
+            await session.execute(STATEMENTS["update"])
+        event.remove(connection, "before_cursor_execute", refuse)
+        await session.execute(update(Article).values(name="three"))
+        await session.commit()
+    assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "three")]
