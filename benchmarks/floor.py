@@ -112,6 +112,15 @@ class Sent(Floor):
         for statement in _SQLITE_SENT[operation]:
             await session.execute(statement, parameters)
 
+    async def update_many(self, session: Any) -> None:
+        """Update the rows of `statement.update`, and keep what they were."""
+        if self.backend == "postgresql":
+            await session.execute(text(floor_sql.POSTGRESQL_STATEMENT))
+            return
+        result = await session.execute(_SQLITE_TAKE)
+        for statement in floor_sql.SQLITE_STATEMENT:
+            await session.execute(text(statement), {"tx": result.lastrowid} if ":tx" in statement else {})
+
 
 _POSTGRESQL_SENT = {
     operation: text(sql).bindparams(bindparam("keys", type_=ARRAY(Integer)))

@@ -130,6 +130,15 @@ POSTGRESQL_SENT = {
     " FROM closed c, taken",
 }
 
+# One statement that updates many rows: the versions are made of what it returns.
+POSTGRESQL_STATEMENT = (
+    _TAKEN
+    + ", done AS (UPDATE article SET name = name || '!' WHERE views = 3 RETURNING id, name, content, views, created_at)"
+    ", closed AS (UPDATE article_version v SET end_transaction_id = taken.id FROM done, taken"
+    " WHERE v.id = done.id AND v.end_transaction_id IS NULL) "
+    "INSERT INTO article_version SELECT done.*, taken.id, NULL, 1 FROM done, taken"
+)
+
 SQLITE_TAKE = "INSERT INTO \"transaction\" (issued_at) VALUES (strftime('%Y-%m-%d %H:%M:%f', 'now'))"
 _KEYS = "id IN (SELECT value FROM json_each(:keys))"
 _SQLITE_CLOSE = f"UPDATE article_version SET end_transaction_id = :tx WHERE {_KEYS} AND end_transaction_id IS NULL"
@@ -139,3 +148,9 @@ SQLITE_SENT = {
     "update": [_SQLITE_CLOSE, f"{_SQLITE_COPY} 1 FROM article WHERE {_KEYS}"],
     "delete": [_SQLITE_CLOSE, f"{_SQLITE_COPY} 2 FROM article_version WHERE {_KEYS} AND end_transaction_id = :tx"],
 }
+_CHANGED = "(SELECT id FROM article WHERE views = 3)"
+SQLITE_STATEMENT = [
+    "UPDATE article SET name = name || '!' WHERE views = 3",
+    f"UPDATE article_version SET end_transaction_id = :tx WHERE id IN {_CHANGED} AND end_transaction_id IS NULL",
+    f"{_SQLITE_COPY} 1 FROM article WHERE views = 3",
+]

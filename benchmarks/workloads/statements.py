@@ -3,6 +3,7 @@
 from sqlalchemy import text, update
 
 from benchmarks.contenders import NotRecorded
+from benchmarks.floor import Sent
 from benchmarks.models import text_for
 from benchmarks.workloads.base import Workload
 
@@ -48,7 +49,7 @@ class StatementUpdate(Workload):
 
     name = "statement.update"
     title = f"one update() of {CHANGED:,} of {ROWS:,} rows"
-    only = frozenset({"plain", "ours", "ours-subquery", "floor-row", "floor-statement"})
+    only = frozenset({"plain", "ours", "ours-subquery", "floor-row", "floor-statement", "floor-sent"})
     repeats = 1
 
     async def before(self) -> None:
@@ -62,6 +63,10 @@ class StatementUpdate(Workload):
         article = self.contender.Article
         async with self.place.session() as session:
             await self.contender.opening(session)
+            if isinstance(self.contender, Sent):
+                await self.contender.update_many(session)
+                await session.commit()
+                return
             statement = update(article).where(article.views == 3).values(name=article.name + "!")
             await session.execute(statement, execution_options={"synchronize_session": False})
             await session.commit()
