@@ -191,7 +191,7 @@ class PostgresqlStatements:
         counted = select(func.count()).select_from(written).scalar_subquery()
         result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
         if kind.usual and p.keys.count is not None:
-            result = result.add_columns(left_of_usual(p, tx, p.keys.count - counted, kind.hint, gone=kind.gone))
+            result = result.add_columns(left_of_usual(p, p.keys.count - counted, kind.hint, gone=kind.gone))
         for companion, columns in given:
             result = result.add_cte(rows_statement(companion, columns, tx).cte(f"rows_of_{companion.name}"))
         if kind.beside:

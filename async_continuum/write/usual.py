@@ -37,7 +37,7 @@ def usual_case(p: Pieces, tx: Id, hint: str, allowed: Flag, *, gone: bool) -> An
     return insert(p.history.version_table).from_select(p.target, copied, include_defaults=False)
 
 
-def left_of_usual(p: Pieces, tx: Id, unwritten: ColumnElement[int], hint: str, *, gone: bool) -> ColumnElement[int]:
+def left_of_usual(p: Pieces, unwritten: ColumnElement[int], hint: str, *, gone: bool) -> ColumnElement[int]:
     """Count the marked keys that have not met the expectation: a row that was touched and not changed needs no version.
 
     Those in Python are counted there, and so many are seldom saved without a change.
@@ -46,8 +46,8 @@ def left_of_usual(p: Pieces, tx: Id, unwritten: ColumnElement[int], hint: str, *
         return unwritten
     live, unchanged, changed = p.live_as("live"), p.versions.alias("unchanged"), p.versions.alias("changed")
     differs = or_(p.operation(changed) == constant(Operation.DELETE), p.differs(live, changed))
-    differing = select(null()).select_from(changed).where(p.same(changed, live), p.is_open(changed, tx), differs)
-    held = select(null()).select_from(unchanged).where(p.same(unchanged, live), p.is_open(unchanged, tx))
+    differing = select(null()).select_from(changed).where(p.same(changed, live), p.ends(changed).is_(None), differs)
+    held = select(null()).select_from(unchanged).where(p.same(unchanged, live), p.ends(unchanged).is_(None))
     alike = select(func.count()).select_from(live).where(p.among(live))
     alike = alike.where(exists(held.correlate(live)), ~exists(differing.correlate(live)))
     return case((unwritten == literal_column("0"), literal_column("0")), else_=unwritten - alike.scalar_subquery())
@@ -94,8 +94,10 @@ def _gone(p: Pieces, tx: Id, allowed: Flag) -> Any:
 
 
 def _closed(p: Pieces, tx: Id, *conditions: Flag, returned: Sequence[ColumnElement[Any]]) -> CTE:
+    # This transaction has no versions here yet. To say it to PostgreSQL costs a fifth of the whole: where all versions
+    # come from one transaction, an import, it expects no row at all, and looks up each live row by itself.
     versions = p.history.version_table
-    closing = versions.update().where(p.among(versions), p.is_open(versions, tx), *conditions)
+    closing = versions.update().where(p.among(versions), p.ends(versions).is_(None), *conditions)
     return closing.values({p.history.ends: tx}).returning(*returned).cte("closed")
 
 
