@@ -1,6 +1,7 @@
 """Built: columns -> version table -> version class; the transaction model; ends in a frozen `Blueprint`."""
 
 from async_continuum.build.blueprint import (
+    ATTRIBUTE,
     Blueprint,
     blueprint_of,
     blueprints_of,
@@ -39,6 +40,7 @@ from async_continuum.build.twins import live_rows, may_have_twins
 from async_continuum.build.types import DELETE_IN_SQL, OperationType, UtcDateTime, transaction_id_type
 
 __all__ = [
+    "ATTRIBUTE",
     "DELETE_IN_SQL",
     "Blueprint",
     "Cascade",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
-from async_continuum.build import blueprint_of, blueprints_of, find_blueprint
+from async_continuum.build import ATTRIBUTE, blueprint_of, blueprints_of
 from async_continuum.declare import GlobalOptions, Settings, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.intake import Configuration
@@ -94,7 +94,8 @@ def get_versioning_manager(target: Any) -> VersioningManager:
 def _refuse_uncovered(mapper: Mapper[Any], _: Connection, __: Any) -> Any:
     """Fail the flush of a `Versioned` class whose history nobody keeps: it would be lost in silence."""
     model = mapper.class_
-    if find_blueprint(model) is not None or not model.__versioned__.get("versioning", True):
+    # Once for each row of a flush: nothing is called for those whose history is kept.
+    if ATTRIBUTE in model.__dict__ or not model.__versioned__.get("versioning", True):
         return EXT_CONTINUE
     if not any(manager.leaves_out(mapper) for manager in _active):
         raise ImproperlyConfigured(
