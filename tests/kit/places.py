@@ -53,9 +53,12 @@ class Place:
         return engine
 
     def sync_engine(self, *, sqlite_begin: Begin = "BEGIN", **options: Any) -> Engine:
-        """Open a synchronous engine on the same database; on PostgreSQL it needs psycopg."""
+        """Open a synchronous engine on the same database; it needs psycopg, or pymysql."""
+        connect_args: dict[str, Any]
         if self.backend == "sqlite":
             url, connect_args = self.url.set(drivername="sqlite"), self._connect_args()
+        elif self.backend == "mariadb":
+            url, connect_args = self.url.set(drivername="mariadb+pymysql"), self._connect_args()
         else:
             url = self.url.set(drivername="postgresql+psycopg")
             connect_args = {"options": f"-c timezone={TIME_ZONE}"}

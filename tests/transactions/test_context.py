@@ -312,7 +312,7 @@ class TestWithoutUsers:
         class Article(ac.Versioned, Base):
             __tablename__ = "article"
             id: Mapped[int] = mapped_column(primary_key=True)
-            name: Mapped[str]
+            name: Mapped[str] = mapped_column(String(50))
 
         table = transaction_class(Article).__table__
         table.append_column(Column("reason", String(50)))
