@@ -19,6 +19,10 @@ from tests.kit.servers import Servers
 from tests.kit.statements import Statements, count_statements
 
 
+if not backends.BACKENDS["mariadb"].missing:
+    import tests.kit.lengths  # noqa: F401
+
+
 def pytest_report_header() -> list[str]:
     return backends.header()
 

@@ -74,7 +74,8 @@ class FollowerStatements:
         closing: list[Executable] = [] if p.history.ends is None else [self._closing()]
         if p.dialect.name == "sqlite":
             return [*closing, self._upsert(copied)]
-        own = versions.delete().where(p.among(versions), p.begins(versions) == TX)
+        # Of a row that the database has taken along meanwhile, the version stays that was written before it went.
+        own = versions.delete().where(p.among(versions), p.begins(versions) == TX, self._alive)
         return [*closing, own, insert(versions).from_select(p.target, copied, include_defaults=False)]
 
     def _closing(self) -> Update:

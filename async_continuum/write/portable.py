@@ -203,6 +203,13 @@ class PortableStatements:
             values: dict[str, Any] = {name: upsert.excluded[name] for name in p.contents}
             values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
             return [upsert.on_conflict_do_update(index_elements=list(versions.primary_key), set_=values)]
+        if p.dialect.name in ("mariadb", "mysql"):
+            from sqlalchemy.dialects import mysql
+
+            taken = mysql.insert(versions).from_select(p.target, copied, include_defaults=False)
+            values = {name: taken.inserted[name] for name in p.contents}
+            values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
+            return [taken.on_duplicate_key_update(values)]
         own = versions.alias("own")
         recorded = exists(select(null()).select_from(own).where(p.same(own, p.live), p.begins(own) == TX))
         missing = copied.where(~recorded.correlate(p.live))
@@ -212,7 +219,7 @@ class PortableStatements:
         p = self.pieces
         versions = p.history.version_table
         if p.history.added:
-            # MariaDB reads no table that the same UPDATE changes, and the version before is in that table.
+            # Not every database reads a table that the same UPDATE changes, and the version before is in that table.
             raise ImproperlyConfigured(
                 f"plugins that add columns to version tables are not available on {p.dialect.name}.", option="plugins"
             )
