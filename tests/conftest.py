@@ -18,7 +18,6 @@ from tests.kit.places import Place, Places
 from tests.kit.servers import Servers
 from tests.kit.statements import Statements, count_statements
 
-
 if not backends.BACKENDS["mariadb"].missing:
     import tests.kit.lengths  # noqa: F401
 

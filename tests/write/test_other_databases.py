@@ -14,7 +14,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from async_continuum import Operation, Versioned, verify, version_class, versions_of
 from tests.kit.own import Own, own
 
-
 __all__ = ["own"]
 
 
@@ -38,7 +37,7 @@ registry.register("plain.aiosqlite", __name__, "PlainDialect")
 
 @pytest.fixture(params=["validity", "subquery"])
 def models(request: pytest.FixtureRequest, own: Own) -> Any:
-    Base, manager = own(options={"strategy": request.param})
+    Base, _ = own(options={"strategy": request.param})
 
     class Book(Versioned, Base):
         __tablename__ = "book"
