@@ -15,7 +15,7 @@ from async_continuum.past.comparison import Comparison, refuse_present
 from async_continuum.past.moments import Moments
 from async_continuum.past.session import present_of
 from async_continuum.past.signed import parameter_for
-from async_continuum.read import Moment, difference
+from async_continuum.read import Moment, difference, refresh_held
 
 V = TypeVar("V")
 
@@ -114,7 +114,7 @@ class ChangesBetween(Generic[V]):
                 return
             page = statement.offset(skipped or None).limit(left)
             skipped = 0
-            options = {"populate_existing": True, "yield_per": _STREAMED}
+            options = {"yield_per": _STREAMED, **await refresh_held(self._session, blueprint)}
             bind = self._bind_of(blueprint)
             rows = await self._session.stream(page, execution_options=options, bind_arguments={"bind": bind})
             try:

@@ -10,6 +10,7 @@ from async_continuum.read.changeset import (
     same_stored,
 )
 from async_continuum.read.eagerly import ask_with_one_parameter
+from async_continuum.read.held import refresh_held
 from async_continuum.read.moment import Moment, alive, aware, bound, key_of, transaction_id_of
 from async_continuum.read.neighbours import index_of, neighbour
 from async_continuum.read.query import VersionQuery
@@ -37,6 +38,7 @@ __all__ = [
     "key_of",
     "neighbour",
     "pending_changeset",
+    "refresh_held",
     "require_async",
     "require_sync",
     "same_stored",

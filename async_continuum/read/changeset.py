@@ -18,7 +18,9 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 
 from async_continuum.build import Blueprint, blueprint_of, find_blueprint, own_rows
 from async_continuum.operation import Change, Operation
-from async_continuum.read.predecessors import Place, identity, load_predecessors, way_to
+from async_continuum.read.held import refreshing
+from async_continuum.read.places import Place, identity, way_to
+from async_continuum.read.predecessors import load_predecessors
 from async_continuum.read.source import AnySession, require_async, session_of
 
 Changeset = dict[str, Change]
@@ -188,10 +190,10 @@ async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list
     way = way_to(source, blueprint, list(places.values()))
     statement = select(version_class).where(way.among(columns, "places"), *own_rows(version_class, blueprint))
     rows: dict[Place, Any] = {}
-    for batch in way.batches(list(places.values())):
-        bound = way.bind(batch, "places")
-        result = await source.scalars(statement, bound, execution_options={"populate_existing": True})
-        rows |= {tuple(identity(row, blueprint)): row for row in result}
+    with refreshing(source, blueprint) as options:
+        for batch in way.batches(list(places.values())):
+            result = await source.scalars(statement, way.bind(batch, "places"), execution_options=options)
+            rows |= {tuple(identity(row, blueprint)): row for row in result}
     for version, place in places.items():
         if place not in rows:
             raise ObjectDeletedError(inspect(version))

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Select, func, inspect, select
 
 from async_continuum.build import Blueprint, blueprint_of, own_rows
-from async_continuum.read.moment import identity_in_order
+from async_continuum.read.held import refreshing
+from async_continuum.read.moment import identity_in_order, key_of
 from async_continuum.read.predecessors import topmost
 from async_continuum.read.source import session_of
 
@@ -24,7 +25,8 @@ async def neighbour(version: Any, *, later: bool) -> Any | None:
         .order_by(begins.asc() if later else begins.desc())
         .limit(1)
     )
-    return await session.scalar(nearest, execution_options={"populate_existing": True})
+    with refreshing(session, blueprint, key_of(version)) as options:
+        return await session.scalar(nearest, execution_options=options)
 
 
 async def index_of(version: Any) -> int:

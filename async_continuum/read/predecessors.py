@@ -7,14 +7,11 @@ from typing import Any
 
 from sqlalchemy import and_, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, aliased
+from sqlalchemy.orm import aliased
 
 from async_continuum.build import Blueprint, own_rows
-from async_continuum.dialects import Keys, keys_for
-from async_continuum.read.moment import identity_in_order
-
-Place = tuple[Any, ...]
-"""A version's key and transaction id, in the model's order."""
+from async_continuum.read.held import refreshing
+from async_continuum.read.places import Place, identity, way_to
 
 
 async def load_predecessors(session: AsyncSession, blueprint: Blueprint, places: Sequence[Place]) -> dict[Place, Any]:
@@ -41,11 +38,10 @@ async def load_predecessors(session: AsyncSession, blueprint: Blueprint, places:
         )
     )
     found: dict[Place, Any] = {}
-    for batch in way.batches(places):
-        result = await session.execute(
-            statement, way.bind(batch, "places"), execution_options={"populate_existing": True}
-        )
-        found |= {tuple(place): predecessor for predecessor, *place in result}
+    with refreshing(session, blueprint) as options:
+        for batch in way.batches(places):
+            result = await session.execute(statement, way.bind(batch, "places"), execution_options=options)
+            found |= {tuple(place): predecessor for predecessor, *place in result}
     return found
 
 
@@ -77,10 +73,10 @@ async def _load_from_its_table(
     columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
     statement = select(version_class).where(way.among(columns, "places"), *own_rows(version_class, blueprint))
     loaded: dict[Place, Any] = {}
-    for batch in way.batches(wanted):
-        options = {"populate_existing": True}
-        for version in await session.scalars(statement, way.bind(batch, "places"), execution_options=options):
-            loaded[tuple(identity(version, blueprint))] = version
+    with refreshing(session, blueprint) as options:
+        for batch in way.batches(wanted):
+            for version in await session.scalars(statement, way.bind(batch, "places"), execution_options=options):
+                loaded[tuple(identity(version, blueprint))] = version
     return {each: loaded[preceded] for each, preceded in found.items()}
 
 
@@ -102,15 +98,3 @@ def _all(clauses: list[Any]) -> Any:
     for clause in clauses[1:]:
         joined = joined & clause
     return joined
-
-
-def identity(version: Any, blueprint: Blueprint) -> list[Any]:
-    """Give the key and transaction id of a version, in the model's order."""
-    return identity_in_order(inspect(version).identity, blueprint)
-
-
-def way_to(session: AsyncSession, blueprint: Blueprint, places: Sequence[tuple[Any, ...]]) -> Keys:
-    """Choose how the places of versions are sent to the database."""
-    mapper: Mapper[Any] = inspect(blueprint.version_class)
-    types = [mapper.columns[name].type for name in (*blueprint.key, blueprint.begins)]
-    return keys_for(types, places, session.sync_session.get_bind(inspect(blueprint.model)).dialect)

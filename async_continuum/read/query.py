@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState
 
 from async_continuum.build import Blueprint, own_rows
-from async_continuum.read.held import may_hold
+from async_continuum.read.held import refresh_held, refreshing
 from async_continuum.read.moment import Moment, alive, bound, first_from, require_known
 
 V = TypeVar("V")
@@ -106,26 +106,23 @@ class VersionQuery(Generic[V]):
             await require_known(session, moment, self._blueprint)
         return session
 
-    def _overwrites(self, session: AsyncSession) -> bool:
-        # With populate_existing an eager loader overwrites what is set on live objects and cannot be flushed before.
-        return bool(self._options) and not session.autoflush and bool(session.dirty)
-
-    def _refreshes(self, session: AsyncSession) -> bool:
-        # An eager loader brings objects of other classes, which are to be as stored, too.
-        return bool(self._options) or may_hold(session, self._blueprint.version_class)
+    @property
+    def _among(self) -> tuple[Blueprint | None, tuple[Any, ...] | None]:
+        # An eager loader brings versions of other classes, which are to be as stored, too.
+        return (None, None) if self._options else (self._blueprint, self._key)
 
     async def _fetch(self, statement: Callable[[VersionQuery[V]], Select[V]]) -> list[V]:
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return []
         session = await self._ready()
-        # Another flush may have closed a version that the session holds: what is stored wins.
-        gentle = self._overwrites(session)
-        plain = replace(self, _options=()) if gentle else self
-        options = {"populate_existing": self._refreshes(session)}
-        result: Any = await session.scalars(statement(plain), execution_options=options)
-        versions = list(result.unique())
-        if gentle:
-            versions = list((await session.scalars(statement(self))).unique())
+        with refreshing(session, *self._among) as options:
+            # With populate_existing an eager loader overwrites what is set on live objects and cannot be flushed.
+            gentle = bool(self._options and options) and not session.autoflush and bool(session.dirty)
+            plain = replace(self, _options=()) if gentle else self
+            result: Any = await session.scalars(statement(plain), execution_options=options)
+            versions = list(result.unique())
+            if gentle:
+                versions = list((await session.scalars(statement(self))).unique())
         return versions
 
     async def all(self) -> list[V]:
@@ -142,8 +139,8 @@ class VersionQuery(Generic[V]):
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return
         session = await self._ready()
-        refreshes = self._refreshes(session) and not self._overwrites(session)
-        options = {"populate_existing": refreshes, "yield_per": _STREAMED}
+        refreshed = await refresh_held(session, self._blueprint, self._key, loads_relations=bool(self._options))
+        options = {"yield_per": _STREAMED, **refreshed}
         streamed: Any = await session.stream_scalars(self.statement, execution_options=options)
         try:
             async for found in streamed:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import validates
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum.build import Blueprint, blueprints_of, identity_of, own_rows
-from async_continuum.read.held import may_hold
+from async_continuum.read.held import refreshing
 from async_continuum.read.source import AnySession, require_async, session_of
 from async_continuum.read.touched import comes_with_above, of_class, touched_ids
 
@@ -121,8 +121,9 @@ async def changed_entities(session: AnySession, transactions: Iterable[T]) -> di
             if inspect(version_class).polymorphic_on is None:
                 made = made.where(*of_class(blueprint, exactly=True))
             made = made.where(*own_rows(version_class, blueprint))
-            options = {"populate_existing": may_hold(source, version_class)}
-            for version in await source.scalars(made, execution_options=options):
+            with refreshing(source, blueprint) as options:
+                versions = (await source.scalars(made, execution_options=options)).all()
+            for version in versions:
                 # A class above gives the versions of those below it, as objects of their own classes.
                 changed[getattr(version, blueprint.begins)].setdefault(type(version), []).append(version)
     return {transaction: changed[transaction_id] for transaction, transaction_id in found.items()}
