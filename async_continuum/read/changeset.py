@@ -190,7 +190,7 @@ async def _stored(session: AsyncSession | None, versions: Sequence[Any]) -> list
     way = way_to(source, blueprint, list(places.values()))
     statement = select(version_class).where(way.among(columns, "places"), *own_rows(version_class, blueprint))
     rows: dict[Place, Any] = {}
-    with refreshing(source, blueprint) as options:
+    async with refreshing(source, blueprint) as options:
         for batch in way.batches(list(places.values())):
             result = await source.scalars(statement, way.bind(batch, "places"), execution_options=options)
             rows |= {tuple(identity(row, blueprint)): row for row in result}

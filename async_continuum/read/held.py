@@ -6,8 +6,8 @@ of them as well, and those that the query itself has just loaded of a version th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import inspect, select
@@ -26,19 +26,22 @@ _MANY = 10_000
 POPULATE = {"populate_existing": True}
 
 
-@contextmanager
-def refreshing(
+@asynccontextmanager
+async def refreshing(
     session: AsyncSession, blueprint: Blueprint | None, key: tuple[Any, ...] | None = None
-) -> Iterator[dict[str, Any]]:
+) -> AsyncIterator[dict[str, Any]]:
     """Let the query in this block overwrite the columns of the versions that its session holds, and nothing else.
 
     Of those of one hierarchy, of one entity if its ``key`` is given, or, without a ``blueprint``, of all. Gives the
-    execution options of the query. No IO: what the query does not load has the values that it had.
+    execution options of the query. What the query does not load has the values that it had.
     """
     versions = _held(session, blueprint, key)
     if versions is None:
         yield POPULATE
         return
+    if versions and session.autoflush:
+        # Now, and not by the query: a flush may give a version that is held another transaction id.
+        await session.flush()
     kept = [(version, _columns(version)) for version in versions]
     for version, values in kept:
         session.sync_session.expire(version, values)
@@ -67,7 +70,7 @@ async def refresh_held(
         way = way_to(session, blueprint, places)
         columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
         statement = select(version_class).where(way.among(columns, "places"))
-        with refreshing(session, blueprint, key) as options:
+        async with refreshing(session, blueprint, key) as options:
             for batch in way.batches(places):
                 (await session.scalars(statement, way.bind(batch, "places"), execution_options=options)).all()
     return {}

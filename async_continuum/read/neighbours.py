@@ -25,7 +25,7 @@ async def neighbour(version: Any, *, later: bool) -> Any | None:
         .order_by(begins.asc() if later else begins.desc())
         .limit(1)
     )
-    with refreshing(session, blueprint, key_of(version)) as options:
+    async with refreshing(session, blueprint, key_of(version)) as options:
         return await session.scalar(nearest, execution_options=options)
 
 

@@ -38,7 +38,7 @@ async def load_predecessors(session: AsyncSession, blueprint: Blueprint, places:
         )
     )
     found: dict[Place, Any] = {}
-    with refreshing(session, blueprint) as options:
+    async with refreshing(session, blueprint) as options:
         for batch in way.batches(places):
             result = await session.execute(statement, way.bind(batch, "places"), execution_options=options)
             found |= {tuple(place): predecessor for predecessor, *place in result}
@@ -73,7 +73,7 @@ async def _load_from_its_table(
     columns = [getattr(version_class, name) for name in (*blueprint.key, blueprint.begins)]
     statement = select(version_class).where(way.among(columns, "places"), *own_rows(version_class, blueprint))
     loaded: dict[Place, Any] = {}
-    with refreshing(session, blueprint) as options:
+    async with refreshing(session, blueprint) as options:
         for batch in way.batches(wanted):
             for version in await session.scalars(statement, way.bind(batch, "places"), execution_options=options):
                 loaded[tuple(identity(version, blueprint))] = version

@@ -115,7 +115,7 @@ class VersionQuery(Generic[V]):
         if isinstance(self._entity, InstanceState) and self._entity.transient:
             return []
         session = await self._ready()
-        with refreshing(session, *self._among) as options:
+        async with refreshing(session, *self._among) as options:
             # With populate_existing an eager loader overwrites what is set on live objects and cannot be flushed.
             gentle = bool(self._options and options) and not session.autoflush and bool(session.dirty)
             plain = replace(self, _options=()) if gentle else self

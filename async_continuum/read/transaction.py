@@ -121,7 +121,7 @@ async def changed_entities(session: AnySession, transactions: Iterable[T]) -> di
             if inspect(version_class).polymorphic_on is None:
                 made = made.where(*of_class(blueprint, exactly=True))
             made = made.where(*own_rows(version_class, blueprint))
-            with refreshing(source, blueprint) as options:
+            async with refreshing(source, blueprint) as options:
                 versions = (await source.scalars(made, execution_options=options)).all()
             for version in versions:
                 # A class above gives the versions of those below it, as objects of their own classes.

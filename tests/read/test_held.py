@@ -139,3 +139,26 @@ async def test_it_costs_no_statement(session, models, engine):
         await versions_of(session, Person, 1)
         await versions[1].previous()
     assert len(counted.texts) == 2
+
+
+@pytest.mark.not_on("sqlite", "it has one writer at a time")
+async def test_a_version_that_a_flush_moves_to_a_later_transaction_is_where_it_was_moved(session, models, database):
+    """The query flushes first: what it puts back is not what was before."""
+    Base, manager, Person, PersonVersion = models
+    sessions = await database(Base, manager)
+    await session.commit()
+    (worker, boss) = [await session.get_one(Person, key) for key in (2, 1)]
+    worker.name = "w"
+    await session.flush()
+    mine = await versions_of(session, Person, 2).options(selectinload(PersonVersion.boss))
+    async with sessions() as other:
+        (await other.get_one(Person, 1)).name = "younger"
+        await other.commit()
+    await session.refresh(boss)
+    boss.name = "overtaken"
+    held = mine[-1]
+    before = held.transaction_id
+    await versions_of(session, Person, 2)
+    assert held.transaction_id > before
+    assert held is (await versions_of(session, Person, 2))[-1]
+    await session.commit()
