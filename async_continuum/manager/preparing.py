@@ -206,8 +206,12 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         # The condition may not say the same twice: random(), or SKIP LOCKED, or what the first of two steps changed.
         statement = statement._generate()
         statement._where_criteria = ()
-    way = before.way
-    pending.statement = statement.where(way.among([statement.table.c[name] for name in history.key], "keys"))
+    pending.statement = _among(statement, history, before)
+
+
+def _among(statement: Any, history: TableHistory, keys: MarkedKeys) -> Any:
+    """Hold a statement to the rows whose keys are marked when it is executed."""
+    return statement.where(keys.way.among([statement.table.c[name] for name in history.key], "keys"))
 
 
 def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:
@@ -222,6 +226,9 @@ def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:
         return
     # Among those that were there before, which are looked at again in any case.
     pending.keys = keys
+    if isinstance(marks, SettingMarks):
+        # Who inserts a row in between, under a key where there was none, is left alone.
+        pending.statement = _among(pending.statement, history, keys)
 
 
 def _read(pending: Pending, found: Any, *, moving: bool) -> None:
