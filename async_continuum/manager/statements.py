@@ -252,6 +252,9 @@ def _new_keys(history: TableHistory, statement: Update | Delete, given: Sequence
     for name in history.key:
         column = history.table.c[name]
         value = values.get(name, BindParameter(name, type_=column.type) if name in given else statement.table.c[name])
+        if isinstance(value, BindParameter) and isinstance(value.type, NullType):
+            # As an UPDATE does; the type says what is stored of the value.
+            value = type_coerce(value, column.type)
         bare = isinstance(value, BindParameter) or not isinstance(value, ColumnElement)
         # PostgreSQL takes a bare parameter in a list of columns for text.
         keys.append(cast(value, column.type) if bare else value)
