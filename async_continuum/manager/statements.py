@@ -23,7 +23,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BooleanClauseList
-from sqlalchemy.sql.expression import UpdateBase
+from sqlalchemy.sql.expression import AliasedReturnsRows, UpdateBase
 from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
@@ -46,7 +46,18 @@ def changed_table(statement: Any) -> Table | None:
 
 def changes_within(statement: Any) -> list[Any]:
     """List the INSERTs, UPDATEs and DELETEs inside a statement, in its CTEs."""
-    return [each for each in visitors.iterate(statement) if isinstance(each, UpdateBase) and each is not statement]
+    found: dict[Any, None] = {}
+    waiting, seen = [statement], {statement}
+    while waiting:
+        for each in visitors.iterate(waiting.pop()):
+            if isinstance(each, UpdateBase) and each is not statement:
+                found[each] = None
+            # An UPDATE or DELETE has in its conditions and values alone, as a column, what it takes rows from.
+            table = getattr(each, "table", None)
+            if isinstance(table, AliasedReturnsRows) and table not in seen:
+                seen.add(table)
+                waiting.append(table)
+    return list(found)
 
 
 def assigned(statement: Update | Insert) -> dict[str, Any]:
