@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Update
+from sqlalchemy import Connection, Delete, Insert, Update, or_
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import MarkedKeys, Marks, SettingMarks, TableMarks, marks_for
@@ -210,8 +210,10 @@ def _mark(pending: Pending, *, moving: bool) -> None:
 
 
 def _among(statement: Any, history: TableHistory, keys: MarkedKeys) -> Any:
-    """Hold a statement to the rows whose keys are marked when it is executed."""
-    return statement.where(keys.way.among([statement.table.c[name] for name in history.key], "keys"))
+    """Hold a statement to the rows whose keys are marked when it is executed, and to those that link nothing."""
+    columns = [statement.table.c[name] for name in history.key]
+    nothing = [column.is_(None) for column in columns if column.nullable]
+    return statement.where(or_(keys.way.among(columns, "keys"), *nothing))
 
 
 def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:

@@ -192,10 +192,17 @@ def _keys_of(history: TableHistory, rows: Parameters) -> list[Key] | None:
     keys = []
     for row in rows:
         key = tuple(row.get(name) for name in history.key)
+        if _is_null(history, row):
+            continue
         if any(part is None or isinstance(part, ColumnElement) for part in key):
             return None
         keys.append(key)
-    return keys or None
+    return keys if rows else None
+
+
+def _is_null(history: TableHistory, row: Mapping[str, Any]) -> bool:
+    """Say whether a row is a link of which an end is NULL, which links nothing."""
+    return any(row.get(name, name) is None and history.table.c[name].nullable for name in history.key)
 
 
 def keys_named(
