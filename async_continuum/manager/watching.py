@@ -55,7 +55,7 @@ class Watch:
 
     def begin(self, session: Session, connection: Connection) -> None:
         """Record what is executed on a connection for a session; where several share it, for the first."""
-        engine = connection.engine
+        engine = _origin(connection.engine)
         if engine not in self._engines:
             self._engines.add(engine)
             for name in _EVENTS:
@@ -184,7 +184,7 @@ class Watch:
 
     def _before_inside(self, connection: Connection, context: Any) -> None:
         """Prepare the statements in the CTEs of another."""
-        if not any(self._kept(cte.element, connection) for cte in context.compiled.ctes) or context in self._inside:
+        if not any(self._kept(cte.element, connection) for cte in context.compiled.ctes):
             return
         session = self._session_of(connection)
         recorder = None if session is None else self._recorder(session)
@@ -243,6 +243,14 @@ class Watch:
         recorder = self._recorder(session)
         if recorder is not None:
             recorder.changes.linked(connection, link, keys_inserted(link, parameters, result) or ())
+
+
+def _origin(engine: Engine) -> Engine:
+    """Give the engine that one with execution options of its own was made from: both have its events, so once."""
+    # Private: nobody else says from which.
+    while isinstance(made_from := getattr(engine, "_proxied", None), Engine):
+        engine = made_from
+    return engine
 
 
 def _is_sent_by_a_mapper(connection: Connection, options: Mapping[str, Any]) -> bool:
