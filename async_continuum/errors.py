@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import CompileError, SQLAlchemyError
 
 
 def _name(model: object) -> str:
@@ -73,7 +73,7 @@ class UnrecordedStatement(VersioningError):
 
     def __init__(self, statement: object) -> None:
         self.statement = statement
-        super().__init__(f"This statement changes a versioned table and cannot be recorded: {statement}")
+        super().__init__(f"This statement changes a versioned table and cannot be recorded: {_in_words(statement)}")
 
 
 class ColumnNotVersioned(VersioningError):
@@ -85,6 +85,14 @@ class ColumnNotVersioned(VersioningError):
             f"{column} is excluded from history, so it has no past value. "
             "Declare one with the option `past_default`, or leave the column out of the query."
         )
+
+
+def _in_words(statement: object) -> str:
+    try:
+        return str(statement)
+    except CompileError:
+        # Some have no SQL but for the database that they are written for.
+        return f"{type(statement).__name__.upper()} of {getattr(statement, 'table', 'a table')}"
 
 
 def wrong_session(session: object, *, wanted: str) -> TypeError:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, case, exists, func, literal_co
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import differs
-from async_continuum.maintain.backfill import is_newest, pieces_of
+from async_continuum.maintain.backfill import Range, is_newest, pieces_of
 from async_continuum.maintain.leaving import ends_at, left_at
 from async_continuum.operation import Operation
 from async_continuum.write import Pieces
@@ -71,7 +71,8 @@ def _missing(p: Pieces) -> Select[Any]:
         .where(p.same(versions, p.live), is_newest(p, versions), versions.c[history.operation] != Operation.DELETE)
         .correlate(p.live)
     )
-    return select(*history.key_of(p.live)).where(~exists(alive), *p.kept).order_by(*history.key_of(p.live))
+    rows = Range(history, None, None).holds(history.key_of(p.live))
+    return select(*history.key_of(p.live)).where(~exists(alive), *p.kept, *rows).order_by(*history.key_of(p.live))
 
 
 def _orphaned(p: Pieces) -> Select[Any]:

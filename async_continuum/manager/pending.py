@@ -56,7 +56,6 @@ class Pending:
     """Whether it inserts rows and updates others."""
     context: Any = field(default=None, init=False)
     """How it is executed, once it is."""
-    done: bool = field(default=False, init=False)
 
     @property
     def left_behind(self) -> str | None:
@@ -92,10 +91,6 @@ class Pending:
 
     def record(self, result: CursorResult[Any] | None) -> None:
         """Have versioned what the statement did; ``result`` is that of the statement itself, not of one around it."""
-        if self.done:
-            # An engine with options of its own passes on the events of the one it was made from.
-            return
-        self.done = True
         self.recorder.gaps.end(self)
         if self.watched:
             assert isinstance(self.marks, TableMarks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Update
+from sqlalchemy import Connection, Delete, Insert, Update, or_
 
 from async_continuum.build import TableHistory
 from async_continuum.dialects import MarkedKeys, Marks, SettingMarks, TableMarks, marks_for
@@ -206,8 +206,14 @@ def _mark(pending: Pending, *, moving: bool) -> None:
         # The condition may not say the same twice: random(), or SKIP LOCKED, or what the first of two steps changed.
         statement = statement._generate()
         statement._where_criteria = ()
-    way = before.way
-    pending.statement = statement.where(way.among([statement.table.c[name] for name in history.key], "keys"))
+    pending.statement = _among(statement, history, before)
+
+
+def _among(statement: Any, history: TableHistory, keys: MarkedKeys) -> Any:
+    """Hold a statement to the rows whose keys are marked when it is executed, and to those that link nothing."""
+    columns = [statement.table.c[name] for name in history.key]
+    nothing = [column.is_(None) for column in columns if column.nullable]
+    return statement.where(or_(keys.way.among(columns, "keys"), *nothing))
 
 
 def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:
@@ -222,6 +228,9 @@ def _follow(pending: Pending, marks: Marks, keys: MarkedKeys) -> None:
         return
     # Among those that were there before, which are looked at again in any case.
     pending.keys = keys
+    if isinstance(marks, SettingMarks):
+        # Who inserts a row in between, under a key where there was none, is left alone.
+        pending.statement = _among(pending.statement, history, keys)
 
 
 def _read(pending: Pending, found: Any, *, moving: bool) -> None:

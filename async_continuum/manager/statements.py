@@ -23,7 +23,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BooleanClauseList
-from sqlalchemy.sql.expression import UpdateBase
+from sqlalchemy.sql.expression import AliasedReturnsRows, UpdateBase
 from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
@@ -46,7 +46,18 @@ def changed_table(statement: Any) -> Table | None:
 
 def changes_within(statement: Any) -> list[Any]:
     """List the INSERTs, UPDATEs and DELETEs inside a statement, in its CTEs."""
-    return [each for each in visitors.iterate(statement) if isinstance(each, UpdateBase) and each is not statement]
+    found: dict[Any, None] = {}
+    waiting, seen = [statement], {statement}
+    while waiting:
+        for each in visitors.iterate(waiting.pop()):
+            if isinstance(each, UpdateBase) and each is not statement:
+                found[each] = None
+            # An UPDATE or DELETE has in its conditions and values alone, as a column, what it takes rows from.
+            table = getattr(each, "table", None)
+            if isinstance(table, AliasedReturnsRows) and table not in seen:
+                seen.add(table)
+                waiting.append(table)
+    return list(found)
 
 
 def assigned(statement: Update | Insert) -> dict[str, Any]:
@@ -181,10 +192,17 @@ def _keys_of(history: TableHistory, rows: Parameters) -> list[Key] | None:
     keys = []
     for row in rows:
         key = tuple(row.get(name) for name in history.key)
+        if _is_null(history, row):
+            continue
         if any(part is None or isinstance(part, ColumnElement) for part in key):
             return None
         keys.append(key)
-    return keys or None
+    return keys if rows else None
+
+
+def _is_null(history: TableHistory, row: Mapping[str, Any]) -> bool:
+    """Say whether a row is a link of which an end is NULL, which links nothing."""
+    return any(row.get(name, name) is None and history.table.c[name].nullable for name in history.key)
 
 
 def keys_named(
@@ -252,6 +270,9 @@ def _new_keys(history: TableHistory, statement: Update | Delete, given: Sequence
     for name in history.key:
         column = history.table.c[name]
         value = values.get(name, BindParameter(name, type_=column.type) if name in given else statement.table.c[name])
+        if isinstance(value, BindParameter) and isinstance(value.type, NullType):
+            # As an UPDATE does; the type says what is stored of the value.
+            value = type_coerce(value, column.type)
         bare = isinstance(value, BindParameter) or not isinstance(value, ColumnElement)
         # PostgreSQL takes a bare parameter in a list of columns for text.
         keys.append(cast(value, column.type) if bare else value)

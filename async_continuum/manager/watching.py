@@ -19,6 +19,7 @@ from async_continuum.manager.pending import Pending, unrecorded
 from async_continuum.manager.preparing import prepare, prepare_inside
 from async_continuum.manager.recorder import Recorder
 from async_continuum.manager.statements import changed_table, changes_within, will_tell_keys
+from async_continuum.manager.wrapped import unwrapped, wrapped
 from async_continuum.native import records
 from async_continuum.record import is_disabled
 from async_continuum.write import OWN
@@ -54,7 +55,7 @@ class Watch:
 
     def begin(self, session: Session, connection: Connection) -> None:
         """Record what is executed on a connection for a session; where several share it, for the first."""
-        engine = connection.engine
+        engine = _origin(connection.engine)
         if engine not in self._engines:
             self._engines.add(engine)
             for name in _EVENTS:
@@ -80,18 +81,21 @@ class Watch:
     def _before_execute(
         self, connection: Connection, statement: Any, many: Any, one: Any, options: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
-        if isinstance(statement, UpdateBase) and OWN not in options:
-            kept = self._kept(statement, connection)
+        change = unwrapped(statement)
+        if isinstance(change, UpdateBase) and OWN not in options:
+            kept = self._kept(change, connection)
             # Most of what is executed changes nothing of which history is kept.
             if kept is not None or self._coverage.waiting:
                 session = self._session_of(connection)
                 if session is not None:
                     given = many or ([one] if one else [])
-                    statement = self._before(session, connection, statement, kept, given, options)
+                    sent = self._before(session, connection, change, kept, given, options)
                     recorder = self._recorder(session) if self._is_flushing(session) else None
                     if recorder is not None and recorder.changes.missing and kept is not None:
-                        statement, given = hold_within_flush(recorder, connection, kept[1], statement, given)
+                        sent, given = hold_within_flush(recorder, connection, kept[1], sent, given)
                         many, one = (given, {}) if len(given) > 1 else ([], dict(*given))
+                    if sent is not change:
+                        statement = wrapped(statement, sent, _OPTION)
         return statement, many, one
 
     def _before(
@@ -180,7 +184,7 @@ class Watch:
 
     def _before_inside(self, connection: Connection, context: Any) -> None:
         """Prepare the statements in the CTEs of another."""
-        if not any(self._kept(cte.element, connection) for cte in context.compiled.ctes) or context in self._inside:
+        if not any(self._kept(cte.element, connection) for cte in context.compiled.ctes):
             return
         session = self._session_of(connection)
         recorder = None if session is None else self._recorder(session)
@@ -189,7 +193,7 @@ class Watch:
         named = {bind.key for bind in context.compiled.bind_names if not bind.unique}
         sets = [{name: each[name] for name in named if name in each} for each in context.compiled_parameters]
         self._inside[context] = prepared = []
-        for statement in changes_within(context.invoked_statement):
+        for statement in changes_within(unwrapped(context.invoked_statement)):
             kept = self._kept(statement, connection)
             if kept is None or is_disabled(None if isinstance(kept[0], LinkBlueprint) else kept[0].model):
                 continue
@@ -218,14 +222,15 @@ class Watch:
         for inside in self._inside.pop(result.context, ()) if self._inside else ():
             with inside.recorder.gaps.closed():
                 inside.record(None)
-        if not isinstance(statement, UpdateBase) or OWN in options:
+        change = unwrapped(statement)
+        if not isinstance(change, UpdateBase) or OWN in options:
             return
         pending = self._pending(statement)
         if pending is not None:
             with pending.recorder.gaps.closed():
                 pending.record(result)
-        elif isinstance(statement, Insert):
-            self._after_link_in_flush(connection, statement, many or ([one] if one else []), result)
+        elif isinstance(change, Insert):
+            self._after_link_in_flush(connection, change, many or ([one] if one else []), result)
 
     def _after_link_in_flush(self, connection: Connection, statement: Insert, parameters: Any, result: Any) -> None:
         table = changed_table(statement)
@@ -238,6 +243,14 @@ class Watch:
         recorder = self._recorder(session)
         if recorder is not None:
             recorder.changes.linked(connection, link, keys_inserted(link, parameters, result) or ())
+
+
+def _origin(engine: Engine) -> Engine:
+    """Give the engine that one with execution options of its own was made from: both have its events, so once."""
+    # Private: nobody else says from which.
+    while isinstance(made_from := getattr(engine, "_proxied", None), Engine):
+        engine = made_from
+    return engine
 
 
 def _is_sent_by_a_mapper(connection: Connection, options: Mapping[str, Any]) -> bool:

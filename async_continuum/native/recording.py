@@ -169,7 +169,9 @@ def gone_among(w: Words, rows: str) -> str:
     """Restrict rows to those whose key nobody bears any more: one may have moved where another one was."""
     lives = f"(SELECT true AS found FROM {w.live} l WHERE {w.same('l', 'r')} LIMIT 1) l"
     once = f"DISTINCT ON ({w.of('r', w.plan.key)}) {w.of('r')}"
-    return f"(SELECT {once} FROM {w.only(rows, going=True)} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL)"
+    going = f"(SELECT {once} FROM {w.only(rows, going=True)} r LEFT JOIN LATERAL {lives} ON true WHERE l.found IS NULL"
+    # A row of an association table links nothing where an end of it is NULL.
+    return f"{going})" if w.plan.twins is None else f"{going} AND ROW({w.of('r', w.plan.key)}) IS NOT NULL)"
 
 
 def stored_among(w: Words, rows: str) -> str:

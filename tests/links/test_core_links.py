@@ -1,5 +1,7 @@
 """Links that Core statements make and take away in a session are recorded like the ORM's."""
 
+from functools import partial
+
 import pytest
 from sqlalchemy import bindparam, delete, func, insert, literal, select, update
 
@@ -64,6 +66,40 @@ async def test_further_columns_are_recorded_as_stored(sessions, models, ends):
             (1, 2, 2, "low", "UPDATE"),
             (1, 3, 3, "low", "UPDATE"),
         ]
+
+
+@pytest.mark.parametrize("name", ["numbered", "keyless"])
+async def test_a_row_of_which_an_end_is_null_is_no_link(session, models, ends, name):
+    table = getattr(models, name)
+    session_links = partial(links, session, models.manager, table)
+    await session.execute(insert(table).values(article_id=1, tag_id=None))
+    await session.execute(insert(table), [{"article_id": 1, "tag_id": n} for n in (1, None, 2)])
+    await session.execute(insert(table).values([{"article_id": 2, "tag_id": n} for n in (None, 3)]))
+    await session.commit()
+    made = [(1, 1, "INSERT"), (1, 2, "INSERT"), (2, 3, "INSERT")]
+    assert await session_links() == made
+    assert (await session.execute(update(table).where(table.c.article_id == 1).values(article_id=3))).rowcount == 4
+    await session.commit()
+    made += [(1, 1, "DELETE"), (1, 2, "DELETE"), (3, 1, "INSERT"), (3, 2, "INSERT")]
+    assert await session_links() == made
+    whole = update(table).where(table.c.article_id == 2, table.c.tag_id.is_(None)).values(tag_id=1)
+    assert (await session.execute(whole)).rowcount == 1
+    half = update(table).where(table.c.article_id == 3, table.c.tag_id == 1).values(article_id=None)
+    assert (await session.execute(half)).rowcount == 1
+    await session.commit()
+    made += [(2, 1, "INSERT"), (3, 1, "DELETE")]
+    assert await session_links() == made
+    moves = update(table).where(table.c.article_id == bindparam("old")).values(article_id=bindparam("new"))
+    await session.execute(moves, [{"old": 3, "new": 1}, {"old": 1, "new": 3}])
+    await session.commit()
+    assert await session_links() == made
+    assert await ac.backfill(session, models.Article) == 0
+    assert await ac.verify(session, models.Article) == []
+    assert (await session.execute(delete(table).where(table.c.tag_id.is_(None)))).rowcount == 2
+    assert (await session.execute(delete(table))).rowcount == 4
+    await session.commit()
+    assert await session_links() == [*made, (2, 1, "DELETE"), (2, 3, "DELETE"), (3, 2, "DELETE")]
+    assert await session.scalar(select(func.count()).select_from(table)) == 0
 
 
 async def test_many_parameter_sets_are_many_links(sessions, models, ends, statements, backend):

@@ -4,7 +4,19 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import VARBINARY, Float, Integer, LargeBinary, String, TypeDecorator, delete, func, select, update
+from sqlalchemy import (
+    VARBINARY,
+    Float,
+    Integer,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -143,6 +155,49 @@ async def test_keys_of_every_kind(sessions: Sessions, model: Any, old: Any, new:
 @pytest.mark.parametrize(("model", "old", "new", "name", "values"), OWN_KEYS)
 async def test_keys_of_odd_kinds(database: Databases, model: Any, old: Any, new: Any, name: str, values: Any) -> None:
     await every_life_of_a_key(await database(Base, manager), model, old, new, name, values)
+
+
+async def moved_by_a_statement(
+    sessions: Sessions, model: Any, old: dict[str, Any], new: dict[str, Any], name: str, value: Any, *, several: bool
+) -> None:
+    async with sessions() as session:
+        session.add(model(**old, **{name: value}))
+        await session.commit()
+        table = model.__table__
+        move = update(table).where(*(table.c[each] == bindparam(f"old_{each}") for each in old))
+        if several:
+            given = {f"old_{each}": old[each] for each in old} | {f"new_{each}": new[each] for each in new}
+            await session.execute(move.values({each: bindparam(f"new_{each}") for each in new}), [given, given])
+        else:
+            await session.execute(update(model).values(**new))
+        await session.commit()
+        assert await ac.verify(session, model) == []
+
+    assert await told(sessions, model, identity(old), name) == [("INSERT", value), ("DELETE", value)]
+    assert await told(sessions, model, identity(new), name) == [("INSERT", value)]
+
+
+several = pytest.mark.parametrize("several", [False, True], ids=["one set", "two sets"])
+
+
+@several
+@pytest.mark.parametrize(("model", "old", "new", "name", "values"), KEYS)
+async def test_a_statement_moves_keys_of_every_kind(
+    sessions: Sessions, model: Any, old: Any, new: Any, name: str, values: Any, several: bool
+) -> None:
+    await moved_by_a_statement(sessions, model, old, new, name, values[0], several=several)
+
+
+WRAPPED = (Account, {"email": "A@X.ORG", "tenant": 1}, {"email": "B@X.ORG", "tenant": 1}, "value", [1, 2])
+
+
+@several
+@pytest.mark.parametrize(("model", "old", "new", "name", "values"), [*OWN_KEYS, WRAPPED])
+async def test_a_statement_moves_keys_of_odd_kinds(
+    database: Databases, model: Any, old: Any, new: Any, name: str, values: Any, several: bool
+) -> None:
+    own = await database(Base, manager)
+    await moved_by_a_statement(own, model, old, new, name, values[0], several=several)
 
 
 @pytest.mark.parametrize("number", [2, 5, 300])

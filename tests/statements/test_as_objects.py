@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, case, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import bindparam, case, delete, exists, func, insert, lambda_stmt, literal, select, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -190,6 +190,25 @@ STATEMENTS: dict[str, Any] = {
         upsert(backend, Shelf).on_conflict_do_nothing(),
         [{"hall": "a", "number": 1}, {"hall": "q", "number": 1}],
     ),
+    # what is sent as something else
+    "select objects from an update": select(Product).from_statement(doubled.returning(Product)),
+    "select objects from a delete": select(Product).from_statement(
+        delete(Product).where(Product.price > 3).returning(Product)
+    ),
+    "select objects from an insert": select(Product).from_statement(
+        insert(Product).values([{"id": 41, "name": "a"}, {"id": 42, "name": "b"}]).returning(Product)
+    ),
+    "select objects from an upsert": lambda backend: select(Shelf).from_statement(
+        upsert(backend, Shelf)
+        .values([{"hall": "a", "number": 1, "content": "new"}, {"hall": "q", "number": 1, "content": "new"}])
+        .on_conflict_do_update(index_elements=["number", "hall"], set_={"content": "upserted"})
+        .returning(Shelf)
+    ),
+    "select objects from an update of keys": select(Shelf).from_statement(
+        update(Shelf).values(number=Shelf.number + 1).returning(Shelf)
+    ),
+    "update by a lambda": lambda_stmt(lambda: update(Product).where(Product.price > 3).values(price=1)),
+    "delete by a lambda": lambda_stmt(lambda: delete(Product)) + (lambda given: given.where(Product.price > 3)),
     # what keeps no history
     "insert elsewhere": insert(Note).from_select(["body"], select(Product.name)),
     "delete elsewhere": delete(Note).where(Note.body.in_(select(Product.name))),
@@ -218,6 +237,8 @@ UNSUPPORTED = {
     "mariadb": {
         "core delete of an alias",
         "core update returning",
+        "select objects from an update",
+        "select objects from an update of keys",
         "update by a CTE",
         "update returning",
         "update returning an expression",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Update, delete, event, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import with_loader_criteria
 
 from async_continuum import versioning_disabled
@@ -65,6 +65,21 @@ async def test_a_statement_with_options_is_recorded(session, backend, options):
         statement = statement.execution_options(**options)
         if problem := await difference_of(session, before, after, statement, parameters, idle=False):
             wrong[name] = problem
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("first", ["the engine itself", "with options"])
+async def test_an_engine_with_options_stands_beside_the_one_it_was_made_from(session, engine, backend, first):
+    await fill(session)
+    before, after = await everything(session), await newest(session)
+    await session.rollback()
+    beside = engine.execution_options(logging_token="beside").execution_options(tenant=7)
+    wrong = {}
+    for bind in (engine, beside) if first == "the engine itself" else (beside, engine):
+        async with AsyncSession(bind) as other:
+            for name, given in statements_of(backend).items():
+                if problem := await difference_of(other, before, after, *_apart(given), idle=False):
+                    wrong[name] = problem
     assert wrong == {}
 
 

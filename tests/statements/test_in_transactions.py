@@ -230,12 +230,22 @@ async def test_statements_inside_a_statement_are_recorded(session, backend):
 
 @pytest.mark.sessions_record("triggers record every statement")
 @pytest.mark.unaccounted
-async def test_what_is_seen_and_cannot_be_recorded_is_told(session, backend, monkeypatch):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda gone: delete(Product).where(Product.id.in_(select(gone.c.product_id))),
+        lambda gone: update(Product).where(Product.id == gone.c.product_id).values(price=7),
+        lambda gone: update(Product).values(price=select(func.max(gone.c.product_id)).scalar_subquery()),
+        lambda gone: delete(Product).where(Product.id == gone.alias().c.product_id),
+    ],
+    ids=["in a subquery", "of another table", "in a value", "renamed"],
+)
+async def test_what_is_seen_and_cannot_be_recorded_is_told(session, backend, monkeypatch, make):
     if backend != "postgresql":
         pytest.skip("SQLite has no statement that cannot be recorded")
     await fill(session)
     gone = delete(Part).returning(Part.product_id).cte("gone")
-    statement = delete(Product).where(Product.id.in_(select(gone.c.product_id)))
+    statement = make(gone)
     with pytest.warns(SAWarning, match="cannot be recorded"):
         await session.execute(statement)
     await session.rollback()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, update
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
 from tests.domain import Article
@@ -92,3 +92,21 @@ async def test_what_was_written_before_a_savepoint_stays_where_it_is_rolled_back
             await session.commit()
         (version,) = await ac.versions_of(session, Article, 1)
         assert (version.name, (await version.awaitable_attrs.transaction).remote_addr) == ("two", "alice")
+
+
+async def test_savepoints_of_an_engine_with_options_are_told_once(sessions: Sessions, engine: AsyncEngine) -> None:
+    async with sessions() as session:
+        await write(session, 1, "by the engine itself")
+        await session.commit()
+    async with AsyncSession(engine.execution_options(logging_token="beside")) as session:
+        connection = await session.connection()
+        async with connection.begin_nested():
+            await write(session, 2, "outer")
+            inner = await connection.begin_nested()
+            await write(session, 3, "inner")
+            await inner.rollback()
+            await write(session, 4, "between")
+        await session.commit()
+        ids = {(await ac.versions_of(session, Article, key))[0].transaction_id for key in (2, 4)}
+    assert len(ids) == 1
+    assert await told(sessions, Article, 3) == []

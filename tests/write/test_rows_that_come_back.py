@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import ARRAY, Column, ForeignKey, Integer, String, Table, bindparam, delete, func, select, update
 from sqlalchemy.exc import SAWarning
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -13,6 +13,7 @@ from async_continuum import Versioned, VersioningManager, make_versioned
 from tests.kit.databases import Databases
 from tests.kit.history import told
 from tests.kit.meanwhile import meanwhile
+from tests.kit.places import Place
 
 pytestmark = [
     pytest.mark.parametrize("backend", ["postgresql"], indirect=True),
@@ -247,6 +248,41 @@ async def test_a_statement_that_gives_another_key(sessions: Sessions, engine: As
 
     assert await told(sessions, Item, 1, "name") == IS_BACK
     assert await told(sessions, Item, 7) == []
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_several_rows_that_are_given_other_keys(sessions: Sessions, place: Place, driver: str) -> None:
+    engine = create_async_engine(place.url.set(drivername=f"postgresql+{driver}"))
+    place.engines.append(engine)
+    await add(sessions, Item(id=1), Item(id=2), Item(id=10))
+    items = Item.__table__
+    move = update(items).where(items.c.id == bindparam("old")).values(id=bindparam("new"))
+    async with AsyncSession(engine) as session:
+        await remove(sessions, Item, 1)
+        with meanwhile(engine, "UPDATE item", lambda: add(sessions, Item(id=1, name="again"))):
+            # The third moves on what the second has moved, and the last what was moved away and back.
+            moves = [(1, 7), (2, 3), (3, 4), (10, 11), (11, 10), (10, 12)]
+            await session.execute(move, [{"old": old, "new": new} for old, new in moves])
+        await session.commit()
+
+    assert await told(sessions, Item, 1, "name") == IS_BACK
+    assert await told(sessions, Item, 7) == []
+    for before, after in ((2, 4), (10, 12)):
+        assert await told(sessions, Item, before) == [("INSERT",), ("DELETE",)]
+        assert await told(sessions, Item, after) == [("INSERT",)]
+    async with sessions() as session:
+        assert list(await session.scalars(select(Item.id).order_by(Item.id))) == [1, 4, 12]
+
+
+async def test_several_links_that_are_given_other_ends(sessions: Sessions, engine: AsyncEngine) -> None:
+    await add(sessions, Item(id=1, labels=[Label(id=1)]), Item(id=2), Label(id=2), Label(id=3))
+    move = update(labelled).where(labelled.c.label_id == bindparam("old")).values(label_id=bindparam("new"))
+    async with sessions() as session:
+        await unlink(sessions)
+        with meanwhile(engine, "WITH async_continuum_done", lambda: link(sessions)):
+            await session.execute(move, [{"old": 1, "new": 2}, {"old": 2, "new": 3}])
+        await session.commit()
+        assert list(await session.execute(select(labelled))) == [(1, 1)]
 
 
 async def test_an_update_by_key(sessions: Sessions, engine: AsyncEngine) -> None:
