@@ -104,7 +104,9 @@ QUESTIONS = {
     "having": rows(lambda m: counted(m, m.Shelf, m.Shelf).having(func.count(m.Thing.data) > 0)),
     "in a subquery": rows(in_a_subquery),
     "with a subquery": rows(correlated),
-    "from a statement": rows(lambda m: select(m.Shelf).from_statement(select(m.Shelf).group_by(m.Shelf.id))),
+    "from a statement": rows(
+        lambda m: select(m.Shelf).from_statement(select(m.Shelf).group_by(m.Shelf.id).order_by(m.Shelf.id))
+    ),
     "a lambda": rows(lambda m: lambda_stmt(lambda: select(Shelf).group_by(Shelf.id).order_by(Shelf.id))),
     "of both": rows(
         lambda m: select(m.Shelf.data, m.Thing.data).join(m.Shelf.things).group_by(m.Shelf.id, m.Thing.id)
