@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,7 @@ class Intake:
         triggers = Triggers(self._coverage)
         listen(MetaData, "after_create", triggers.after_create)
         listen(MetaData, "before_drop", triggers.before_drop)
+        listen(MetaData, "before_drop", self._before_drop)
         listen(Table, "after_parent_attach", self._table_attached)
         # On every class at once: a listener for each model would be called for each attribute of each other one.
         listen(object, "attribute_instrument", self._attribute_instrument, propagate=True)
@@ -264,3 +265,9 @@ class Intake:
     def _before_create(self, target: MetaData, connection: Connection, **_: Any) -> None:
         for name in self.complete(target):
             target.tables[name].create(connection, checkfirst=True)
+
+    def _before_drop(self, target: MetaData, connection: Connection, *, tables: Collection[Table], **_: Any) -> None:
+        added = self.complete(target)
+        for table, link in self._coverage.links.items():
+            if table in tables and link.history.version_table.key in added:
+                link.history.version_table.drop(connection, checkfirst=True)

@@ -114,6 +114,56 @@ async def test_a_relationship_that_is_added_later_is_taken_in(own, database):
     await goes_through(await database(Base, manager), manager, Article, Tag, table)
 
 
+@pytest.mark.parametrize("how", ["a callable", "added later"])
+async def test_drop_all_takes_it_along_before_mappers_are_configured(own, engine, how):
+    def declare():
+        Base, _ = own()
+        table = association(Base.metadata)
+        Article, Tag = two(Base, lambda: table) if how == "a callable" else (None, None)
+        if how == "added later":
+
+            class Article(Versioned, Base):
+                __tablename__ = "article"
+                id: Mapped[int] = mapped_column(primary_key=True)
+
+            class Tag(Versioned, Base):
+                __tablename__ = "tag"
+                id: Mapped[int] = mapped_column(primary_key=True)
+
+            Article.tags = relationship(Tag, secondary=table)
+        return Base
+
+    async def names():
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda sync: set(inspect(sync).get_table_names()))
+
+    async with engine.begin() as connection:
+        await connection.run_sync(declare().metadata.create_all)
+    assert "article_tag_version" in await names()
+    # As another process would that has only imported the models.
+    async with engine.begin() as connection:
+        await connection.run_sync(declare().metadata.drop_all)
+    assert await names() == set()
+
+
+async def test_drop_all_of_some_tables_leaves_the_others(own, engine):
+    def declare():
+        Base, _ = own()
+        table = association(Base.metadata)
+        two(Base, lambda: table)
+        return Base.metadata
+
+    metadata = declare()
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    metadata = declare()
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda sync: metadata.drop_all(sync, tables=[metadata.tables["tag_version"]]))
+        names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    assert {"article_tag", "article_tag_version", "tag"} <= {*names}
+    assert "tag_version" not in names
+
+
 async def test_one_table_of_several_relations_has_one_history(own, database):
     Base, manager = own()
     table = association(Base.metadata)
