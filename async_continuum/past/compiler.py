@@ -24,6 +24,7 @@ Live = Literal["read", "refuse"]
 _QUERY = re.compile(r"\b(select|table)\b", re.IGNORECASE)
 _TEXT = "text() is not read by SQLAlchemy, so its tables would show the present. Write it as a select()."
 _WRITE = "it writes. Write through an ordinary session."
+_SAMPLE = "history holds other rows than the table. Take a part of them by a condition: where(func.random() < ...)."
 _LOCK = "rows of the past cannot be locked. Leave out with_for_update()."
 
 # A dialect lives as long as statements compiled for it are cached by an engine.
@@ -165,6 +166,11 @@ class PastCompiler(_Compiler):  # type: ignore[misc]
                 because="it would hide the version table of that name. Call it otherwise.",
             )
         return super().visit_cte(cte, *args, **kw)
+
+    def visit_tablesample(self, tablesample: Any, *args: Any, **kw: Any) -> Any:
+        if stand_in(tablesample.element) is not None:
+            raise ReadOnlySession(tablesample, named=f"tablesample({tablesample.element.name})", because=_SAMPLE)
+        return super().visit_tablesample(tablesample, *args, **kw)
 
     def visit_textual_select(self, taf: Any, *args: Any, **kw: Any) -> Any:
         raise ReadOnlySession(taf.element, because=_TEXT)

@@ -25,7 +25,7 @@ from async_continuum.revert.identity import has_generated_always, overriding_ide
 from async_continuum.revert.kept import Kept
 from async_continuum.revert.links import with_their_columns
 from async_continuum.revert.nulls import store_nulls
-from async_continuum.revert.objects import born_again, set_back, settable
+from async_continuum.revert.objects import born_again, reconstruct, set_back, settable
 from async_continuum.revert.obstacles import Obstacle, obstacles, put_off, told
 from async_continuum.revert.paths import read_paths
 from async_continuum.revert.plan import Entity, Relation, RevertPlan, make_plan
@@ -209,6 +209,7 @@ async def _apply(survey: Survey, plan: RevertPlan) -> None:
         relink(survey, relation, linked=relation.linked, unlinked=unlinked)
     if waiting:
         await _flush(survey.session, waiting, survey)
+    await survey.session.run_sync(lambda _: reconstruct(survey.live[entity] for entity in plan.inserted))
 
 
 async def _flush(session: AsyncSession, waiting: dict[Entity, list[str]], survey: Survey) -> None:

@@ -62,6 +62,15 @@ def born_again(stored: Any, blueprint: Blueprint) -> tuple[Any, list[str]]:
     return live, list(in_sql)
 
 
+def reconstruct(objects: Iterable[Any]) -> None:
+    """Call what their classes have marked as `reconstructor`, of objects whose ``__init__`` nobody has called."""
+    for live in objects:
+        # Private: SQLAlchemy calls it of what a query loads, and tells nobody else which it is.
+        method = inspect(live).mapper._reconstructor
+        if method is not None:
+            method(live)
+
+
 def _stored_value(stored: Any, name: str, blueprint: Blueprint) -> Any:
     version_class = blueprint.version_class
     same = [getattr(version_class, each) == getattr(stored, each) for each in (*blueprint.key, blueprint.begins)]

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import column, delete, func, insert, literal_column, select, table, text, true, update
+from sqlalchemy import column, delete, func, insert, literal_column, select, table, tablesample, text, true, update
+from sqlalchemy.orm import aliased
 from sqlalchemy.schema import CreateTable
 
 from async_continuum import ClassNotVersioned, ReadOnlySession, as_of, transaction_class, version_class
@@ -36,6 +37,8 @@ STATEMENTS: dict[str, Any] = {
     "a CTE that hides a version table": select(select(User.id).cte("article_version").c.id, Article.id).join(
         Article, true()
     ),
+    "a sample": select(aliased(Article, tablesample(Article, func.bernoulli(100)))),
+    "a sample of the table": select(tablesample(Article.__table__, 10).c.id),
     "a lock": select(Article).with_for_update(),
     "a lock in a subquery": select(select(Article.id).with_for_update().subquery().c.id),
 }
