@@ -283,7 +283,7 @@ def _domain() -> Any:
 
 MADE_BY_THE_DATABASE: dict[str, Callable[[], tuple[Any, ...]]] = {
     "server_default": lambda: (sa.Integer, {"server_default": "7"}),
-    "server_default expression": lambda: (sa.Integer, {"server_default": sa.text("3 + 4")}),
+    "server_default expression": lambda: (sa.Integer, {"server_default": sa.text("(3 + 4)")}),
     "default": lambda: (sa.Integer, {"default": 7}),
     "default expression": lambda: (sa.Integer, {"default": sa.text("3 + 4")}),
     "Computed": lambda: (sa.Integer, sa.Computed("seven + id - 1", persisted=True)),
