@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Table, text
+from sqlalchemy import JSON, Column, Connection, Table, text, update
 from sqlalchemy.engine import ExecutionContext
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from async_continuum.build import Blueprint
 from async_continuum.manager.coverage import Coverage
 from async_continuum.manager.signature import Signature
 from async_continuum.manager.triggers import require_triggers, translation
+from async_continuum.native import signed_as, transaction_plan_of
 from async_continuum.plugins import Signing
 from async_continuum.record import Context, IfStored, is_anything_disabled, is_disabled, meta_values, transaction_values
 
@@ -36,7 +37,16 @@ Asked = Mapping[Any, Mapping[str, Any]]
 class Announcement:
     """What triggers have been told on the connections of one session. Lives as long as the session's recorder."""
 
-    __slots__ = ("_context", "_coverage", "_said", "_session", "_signatures", "_speaking")
+    __slots__ = (
+        "_context",
+        "_coverage",
+        "_said",
+        "_session",
+        "_signatures",
+        "_speaking",
+        "_waiting",
+        "sees_writes",
+    )
 
     def __init__(
         self,
@@ -51,37 +61,60 @@ class Announcement:
         self._signatures = signatures
         self._said: dict[Connection, tuple[Context, Asked, str] | None] = {}
         self._speaking = False
+        # Where a user's key was not known yet: the classes that had signed nothing by then.
+        self._waiting: dict[Connection, list[Any]] = {}
+        self.sees_writes = False
 
-    def before_write(self, connection: Connection, table: object) -> None:
+    def before_write(self, connection: Connection, table: object, *, flushing: bool) -> None:
         """Before a statement that may write: see that its triggers are there, and tell them what they do not know.
 
         Triggers are missed only on a table of ours: in another database one of the same name may be anybody's.
         """
         if self._speaking:
             return
+        self.sees_writes = True
         native = self._coverage.native_tables
         if table in native:
             require_triggers(connection, self._coverage)
-            self.tell(connection)
+            # A flush may be about to insert the user who signs it.
+            self.tell(connection, may_wait=flushing)
         elif not isinstance(table, Table) or any(table.metadata is each.metadata for each in native):
             # A cascade may reach a table of ours. What our transactions have no place for is for another manager's.
-            self.tell(connection, self._known(self._given()))
+            self.tell(connection, self._known(self._given()), may_wait=True)
+
+    def complete(self) -> None:
+        """Tell the keys of users that have one now, and sign with them what triggers have signed without.
+
+        Raises `ValueError` where they have signed something for a user who still has none.
+        """
+        for connection, unsigned in list(self._waiting.items()):
+            known, signed = self._known(self._given()), _signed_by(connection, unsigned)
+            self.tell(connection, known, may_wait=not signed)
+            for transaction_class, found in signed.items():
+                table = transaction_class.__mapper__.local_table
+                values = {**transaction_values(known, table), **self._asked.get(transaction_class, {})}
+                connection.execute(update(table).where(table.c.id == found).values(values))
 
     def rolled_back(self) -> None:
         """Take nothing for told any more: a rollback to a savepoint undoes settings as well."""
         self._said = dict.fromkeys(self._said)
 
-    def tell(self, connection: Connection, context: Context | None = None) -> None:
-        """Tell what has not been told on this connection; nothing, where there is nothing to tell."""
+    def tell(self, connection: Connection, context: Context | None = None, *, may_wait: bool = False) -> None:
+        """Tell what has not been told on this connection; nothing, where there is nothing to tell.
+
+        The key of a user who has none yet ``may_wait``; else this raises `ValueError`.
+        """
         given = self._given() if context is None else context
-        asked = {cls: signature.values for cls, signature in self._signatures.items()}
-        wanted = (given, asked, self._silenced(connection))
+        wanted = (given, self._asked, self._silenced(connection))
         said = self._said.get(connection, self._at_first)
-        if wanted == said:
+        if wanted == said and connection not in self._waiting:
             return
         self._speaking = True
         try:
-            told, rows = self._values(connection, *wanted[:2]), self._rows(connection, given)
+            told = self._values(connection, *wanted[:2], may_wait=may_wait)
+            if not self._is_all(connection, told) and wanted == said:
+                return
+            rows = self._rows(connection, given)
             if told or rows or wanted[2] or connection in self._said:
                 parts = {"context": told, "rows": rows}
                 texts = {name: json.dumps(part) if part else "" for name, part in parts.items()}
@@ -89,6 +122,18 @@ class Announcement:
         finally:
             self._speaking = False
         self._said[connection] = wanted
+
+    def _is_all(self, connection: Connection, told: dict[str, Any]) -> bool:
+        """Take out what is still to come, and note that it is."""
+        lacking = [name for name, value in told.items() if value is _TO_COME]
+        for name in lacking:
+            del told[name]
+        if not lacking:
+            self._waiting.pop(connection, None)
+        elif connection not in self._waiting:
+            signed = _signed_by(connection, self._coverage.native)
+            self._waiting[connection] = [each for each in self._coverage.native if each not in signed]
+        return not lacking
 
     def has_told(self, connection: Connection, transaction_class: Any) -> Mapping[str, Any]:
         """Give the values of the transaction object that were told."""
@@ -101,6 +146,10 @@ class Announcement:
         for transaction_class, signature in self._signatures.items():
             context = signature.over(context) if transaction_class in self._coverage.native else context
         return context
+
+    @property
+    def _asked(self) -> Asked:
+        return {cls: signature.values for cls, signature in self._signatures.items()}
 
     @property
     def _at_first(self) -> tuple[Context, Asked, str] | None:
@@ -143,16 +192,32 @@ class Announcement:
         ]
         return f"|{'|'.join(names)}|" if names else ""
 
-    def _values(self, connection: Connection, context: Context, asked: Asked) -> dict[str, Any]:
+    def _values(self, connection: Connection, context: Context, asked: Asked, *, may_wait: bool) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for transaction_class in self._coverage.native:
             table = transaction_class.__mapper__.local_table
-            values = {**transaction_values(context, table), **asked.get(transaction_class, {})}
-            told |= {table.c[key].name: _plain(value, table.c[key], connection) for key, value in values.items()}
+            values = transaction_values(context, table, to_come=_TO_COME if may_wait else None)
+            values |= asked.get(transaction_class, {})
+            told |= {
+                table.c[key].name: value if value is _TO_COME else _plain(value, table.c[key], connection)
+                for key, value in values.items()
+            }
         return told
 
 
+_TO_COME = object()
 _NOTHING: tuple[Context, Asked, str] = (Context(), {}, "")
+
+
+def _signed_by(connection: Connection, classes: Iterable[Any]) -> dict[Any, int]:
+    """Give the ids under which triggers have signed the running transaction, by the class of its row."""
+    found = {}
+    for transaction_class in classes:
+        plan = transaction_plan_of(transaction_class.__mapper__.local_table).translated(translation(connection))
+        signed = signed_as(connection, plan, stays=False)
+        if signed is not None:
+            found[transaction_class] = signed
+    return found
 
 
 def may_write(statement: str, context: ExecutionContext | None) -> bool:

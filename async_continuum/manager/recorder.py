@@ -106,6 +106,7 @@ class Recorder:
 
     def record_flush(self) -> None:
         """Version what the flush has written, and what the database has changed in consequence."""
+        self.announcement.complete()
         self._record_all(self.changes.take())
 
     def record_statement(self, changes: TableChanges) -> None:
@@ -171,17 +172,22 @@ class Recorder:
     def flushed(self) -> None:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
         for transaction_class, signature in self.signatures.items():
-            place = self._place(transaction_class)
-            if self._sharing.is_at(place):
-                learnt = self._sharing.learn(place, self.ledgers.at(place), signature.values, at_last=False)
-                self._put(place, self.ledgers.at(place), learnt)
+            self.learn(transaction_class, signature.values)
         if self._coverage.plugins.sees_flushes:
             for place, ledger in self.ledgers:
                 self._put(place, ledger, self._sharing.follow(place, ledger))
         self._sign()
 
+    def learn(self, transaction_class: Any, values: Mapping[str, Any]) -> int | None:
+        """Give the id of the running transaction, which triggers may have taken; its row was asked for, and stays."""
+        ledger = self.ledgers.at(place := self._place(transaction_class))
+        if self._sharing.is_at(place):
+            self._put(place, ledger, self._sharing.learn(place, ledger, values, at_last=False))
+        return self.ledgers.at(place).transaction_id
+
     def finish(self) -> None:
         """Before the commit: write the rows that were asked for, and take away those that sign nothing."""
+        self.announcement.complete()
         for transaction_class, signature in self.signatures.items():
             place = self._place(transaction_class)
             ledger = self.ledgers.at(place)
@@ -214,8 +220,7 @@ class Recorder:
 
     def renumber(self, place: Place) -> None:
         """Take a later id for all that was written at a place."""
-        ledger = self.ledgers.at(place)
-        self._put(place, ledger, self._sharing.take_later(place, ledger))
+        self._put(place, ledger := self.ledgers.at(place), self._sharing.take_later(place, ledger))
         self._sign()
 
     def rolled_back(self, transaction: SessionTransaction | None) -> None:
@@ -242,8 +247,7 @@ class Recorder:
             move_loaded(self.session, transaction_class, old, new)
         self._moved = []
         for transaction_class, signature in self.signatures.items():
-            ids = [ledger.transaction_id for (_, cls), ledger in self.ledgers if cls is transaction_class]
-            signature.follow(self.session, next((i for i in ids if i is not None), None))
+            signature.follow(self.session, self.ledgers.id_of(transaction_class))
 
     def _begin(self, changes: TableChanges) -> tuple[Place, Ledger]:
         place = (changes.connection, changes.blueprint.transaction_class)
@@ -265,8 +269,7 @@ class Recorder:
         """Let plugins look at what was flushed."""
 
         def sign(transaction_class: Any) -> tuple[Connection, int]:
-            place = self._place(transaction_class)
-            return place[0], self.sign(place)
+            return (place := self._place(transaction_class))[0], self.sign(place)
 
         self._coverage.plugins.flushed(Flushed(self.session, sign))
 

@@ -129,8 +129,9 @@ async def current_transaction(session: AnySession, *, model: type | None = None)
     signature = recorder.signatures.get(transaction_class)
     if signature is not None:
         return signature.transaction  # type: ignore[no-any-return]
-    ids = [ledger.transaction_id for (_, cls), ledger in recorder.ledgers if cls is transaction_class]
-    known = next((found for found in ids if found is not None), None)
+    known = recorder.ledgers.id_of(transaction_class)
+    if known is None and recorder.announcement.sees_writes:
+        known = await asynchronous.run_sync(lambda _: recorder.learn(transaction_class, {}))
     if known is not None:
         transaction = await asynchronous.get_one(transaction_class, known)
         recorder.signatures[transaction_class] = Signature(transaction, stored=known)

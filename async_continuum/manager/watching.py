@@ -155,9 +155,10 @@ class Watch:
         if self._coverage.native and not own and self._coverage.has_triggers(connection) and may_write(text, context):
             session = self._session_of(connection)
             recorder = None if session is None else self._recorder(session)
-            if recorder is not None:
+            if session is not None and recorder is not None:
                 statement = None if context is None else context.invoked_statement
-                recorder.announcement.before_write(connection, getattr(statement, "table", None))
+                table = getattr(statement, "table", None)
+                recorder.announcement.before_write(connection, table, flushing=self._is_flushing(session))
         # DDL has none.
         if context is None or own:
             return text, parameters

@@ -50,16 +50,19 @@ def _words(plan: TriggerPlan, role: str, condition: Condition, table: str) -> st
     SELECT ac_words || pg_catalog.array_agg(ARRAY['@@{role}_given' || (k.place - 1) || '@@', CASE
         WHEN l.oid IS NULL THEN '$' || k.place
         ELSE '($' || k.place || ' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(l.collname) || ')'
-    END]) || ARRAY[
+    END]) FILTER (WHERE k.place IS NOT NULL) || ARRAY[
         ARRAY['@@{role}@@', quote_ident(h.nspname) || '.' || {literal(quoted(function_of(plan, role)))}],
-        ARRAY['@@{role}_types@@', string_agg(pg_catalog.format_type(a.atttypid, NULL), ', ' ORDER BY k.place)]
+        ARRAY['@@{role}_types@@', COALESCE(
+            string_agg(pg_catalog.format_type(a.atttypid, NULL), ', ' ORDER BY k.place), ''
+        )]
     ] INTO ac_words
-    FROM pg_catalog.unnest(ARRAY[{columns}]::text[]) WITH ORDINALITY AS k(name, place)
-    JOIN pg_catalog.pg_attribute a
+    FROM pg_catalog.pg_class v JOIN pg_catalog.pg_namespace h ON h.oid = v.relnamespace
+    -- A condition may ask about no column at all.
+    LEFT JOIN pg_catalog.unnest(ARRAY[{columns}]::text[]) WITH ORDINALITY AS k(name, place) ON true
+    LEFT JOIN pg_catalog.pg_attribute a
         ON a.attrelid = {literal(table)}::pg_catalog.regclass AND a.attname = k.name
     LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation AND l.collname <> 'default'
     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
-    CROSS JOIN pg_catalog.pg_class v JOIN pg_catalog.pg_namespace h ON h.oid = v.relnamespace
     WHERE v.oid = ac_versions
     GROUP BY h.nspname;"""
 

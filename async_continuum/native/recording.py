@@ -57,10 +57,13 @@ def give_way(w: Words, rows: str) -> str:
 
 
 def close(w: Words, rows: str, condition: str) -> str:
-    """Close the open versions of earlier transactions under a condition on ``b``."""
+    """Close the open versions of earlier transactions under a condition on ``b``.
+
+    The newest, where writers before the library came have left more of them open.
+    """
     found = (
         f"(SELECT b.ctid AS at FROM ONLY {w.versions} b WHERE {w.same('b', 'n')} AND b.{w.ends} IS NULL"
-        f" AND b.{w.begins} {LT} ac_tx AND {condition} LIMIT 1)"
+        f" AND b.{w.begins} {LT} ac_tx AND {condition} ORDER BY b.{w.begins} DESC LIMIT 1)"
     )
     return f"{update_ends(w, rows, f'CROSS JOIN LATERAL {found} b', 'ac_tx')};"
 

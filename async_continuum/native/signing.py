@@ -8,14 +8,17 @@ from async_continuum.native.plan import TransactionPlan
 from async_continuum.native.text import function_of_transactions, relation
 
 
-def signed_as(connection: Connection, plan: TransactionPlan) -> int | None:
-    """Give the id of the running transaction, whose row stays then; None where no trigger has taken one."""
-    return _call(connection, plan, peek=True)
+def signed_as(connection: Connection, plan: TransactionPlan, *, stays: bool = True) -> int | None:
+    """Give the id of the running transaction; None where no trigger has taken one.
+
+    Its row ``stays`` then, whatever triggers do.
+    """
+    return _call(connection, plan, peek=True, stays=stays)
 
 
 def take(connection: Connection, plan: TransactionPlan) -> int:
     """Give the id of the running transaction, and take one where there is none. Its row stays, whatever triggers do."""
-    taken = _call(connection, plan, peek=False)
+    taken = _call(connection, plan, peek=False, stays=True)
     assert taken is not None
     return taken
 
@@ -27,7 +30,8 @@ def give_way(connection: Connection, plan: TransactionPlan, old: int) -> int:
     return new
 
 
-def _call(connection: Connection, plan: TransactionPlan, *, peek: bool) -> int | None:
+def _call(connection: Connection, plan: TransactionPlan, *, peek: bool, stays: bool) -> int | None:
     name = relation(function_of_transactions(plan, "take"), plan.schema).replace(":", r"\:")
-    found: int | None = connection.execute(text(f"SELECT {name}(true, {str(peek).lower()})")).scalar_one()
+    called = text(f"SELECT {name}({str(stays).lower()}, {str(peek).lower()})")
+    found: int | None = connection.execute(called).scalar_one()
     return found

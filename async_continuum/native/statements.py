@@ -94,7 +94,7 @@ def _function(name: str, arguments: str, returns: str, body: str) -> list[str]:
     return [
         (
             f"CREATE OR REPLACE FUNCTION {name}({arguments}) RETURNS {returns}"
-            f" LANGUAGE plpgsql SECURITY DEFINER AS {dollar_quoted(body)}"
+            f" LANGUAGE plpgsql SECURITY DEFINER SET jit = off AS {dollar_quoted(body)}"
         ),
         # Whoever may call it could put it on a table of his own, and write history with the rights of its owner.
         f"REVOKE ALL ON FUNCTION {name}({arguments}) FROM PUBLIC",

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
+from async_continuum.build import identity_of
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.record.context import Context, IfStored
 from async_continuum.record.values import is_mapped, key_of, now
@@ -29,8 +30,10 @@ def meta_values(context: Context, *, stored: bool) -> dict[str, Any]:
     return {name: now(value) for name, value in plain.items()}
 
 
-def transaction_values(context: Context, table: Table) -> dict[str, Any]:
+def transaction_values(context: Context, table: Table, *, to_come: Any = None) -> dict[str, Any]:
     """Turn a context into values of the transaction table's columns.
+
+    ``to_come`` stands for the key of a user that has none yet; without it such a user is refused.
 
     Raises `ImproperlyConfigured` for a value that the table has no column for: who did it is never dropped.
     """
@@ -38,7 +41,7 @@ def transaction_values(context: Context, table: Table) -> dict[str, Any]:
     for name, value in context.columns.items():
         resolved = now(value)
         if is_mapped(resolved):
-            resolved = key_of(resolved)
+            resolved = to_come if to_come is not None and identity_of(resolved) is None else key_of(resolved)
         if name not in table.c and resolved is None:
             continue
         if name not in table.c:

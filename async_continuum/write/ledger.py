@@ -56,6 +56,11 @@ class Ledgers:
     def __iter__(self) -> Iterator[tuple[Place, Ledger]]:
         return iter(list(self._ledgers.items()))
 
+    def id_of(self, transaction_class: Any) -> int | None:
+        """Give the id of the running transaction of a class, on whichever connection; None where none is taken."""
+        ids = (ledger.transaction_id for (_, signing), ledger in self if signing is transaction_class)
+        return next((found for found in ids if found is not None), None)
+
     def at(self, place: Place) -> Ledger:
         """Give what was written at a place so far."""
         return self._ledgers.get(place, _BLANK)

@@ -388,3 +388,59 @@ def test_operations_know_their_way_back(project):
     sync = ext.SyncVersionTriggersOp(plan, plan_from("product", columns=["id"]))
     assert sync.reverse().reverse().plan == plan
     assert ext.CreateVersionTriggersOp(plan).reverse().reverse().plan == plan
+
+
+SHRINKING = """
+class Article(Versioned, Base):
+    __tablename__ = "article"
+    __versioned__ = OPTIONS_OF_ARTICLE
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(50))
+"""
+GOING = '    language: Mapped[str] = mapped_column(String(10), server_default="en")\n    note: Mapped[str | None]\n'
+
+
+@pytest.mark.parametrize("strategy", ["{}", "{'strategy': 'subquery'}"])
+@pytest.mark.parametrize("batch", [False, True])
+def test_the_way_back_to_a_column_gives_open_versions_what_live_rows_get(
+    project, engine_now, database, batch, strategy
+):
+    if batch or engine_now.dialect.name == "sqlite":
+        project.configure("render_as_batch=True")
+    source = SHRINKING.replace("OPTIONS_OF_ARTICLE", "{}") + GOING
+    before = project.declare(source + "    secret: Mapped[str | None]\n")
+    project.autogenerate()
+    project.upgrade()
+    with Session(engine_now) as session:
+        session.add_all([before.Article(id=1, title="a", language="de", secret="s"), before.Article(id=2, title="b")])
+        session.commit()
+        session.get_one(before.Article, 1).title = "A"
+        session.delete(session.get_one(before.Article, 2))
+        session.commit()
+
+    options = strategy.replace("{", "{'exclude': ['secret'], ")
+    later = project.declare(SHRINKING.replace("OPTIONS_OF_ARTICLE", options) + "    secret: Mapped[str | None]\n")
+    script = project.autogenerate()
+    assert "op.execute(fill_open_versions" not in script.partition("def downgrade")[0]
+    project.upgrade()
+    project.check()
+    proved(database, later.manager)
+    project.downgrade("-1")
+    database.managers = {}
+    with Session(engine_now) as session:
+        versions: Any = version_class(before.Article)
+        found = session.execute(
+            select(versions.id, versions.language, versions.note, versions.secret).order_by(
+                versions.transaction_id, versions.id
+            )
+        )
+        assert found.all() == [
+            (1, None, None, None),
+            (2, None, None, None),
+            (1, "en", None, "s"),
+            (2, None, None, None),
+        ]
+    project.forget_newest()
+    project.declare(source + "    secret: Mapped[str | None]\n")
+    project.check()
+    proved(database, before.manager)

@@ -424,3 +424,29 @@ def test_the_ends_of_a_history_that_only_grows_are_filled_on_the_way_back(projec
     assert history(engine_now, "shelf_version", "title", "end_transaction_id") == [
         (0, "a", 2), (1, "b", 3), (1, "c", 4), (1, "d", None),
     ]  # fmt: skip
+
+
+def test_a_condition_goes_and_comes_back_with_its_column(project, engine_now, database):
+    note = """
+class Note(Versioned, Base):
+    __tablename__ = "note"
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+    state = """    state: Mapped[str | None]
+    __versioned__ = {"record_if": Column("state").is_(None)}
+"""
+    project.declare(note + state, options=NATIVE)
+    project.autogenerate()
+    project.upgrade()
+    project.check()
+    project.declare(note, options=NATIVE)
+    project.autogenerate()
+    project.upgrade()
+    project.check()
+    write(engine_now, "INSERT INTO note (id) VALUES (1)")
+    project.downgrade("-1")
+    write(engine_now, "INSERT INTO note (id, state) VALUES (2, 'draft'), (3, NULL)")
+    assert history(engine_now, "note_version", "id") == [(0, 1), (0, 3)]
+    project.downgrade()
+    assert left(engine_now) == 0
+    project.upgrade()

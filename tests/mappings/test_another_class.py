@@ -108,6 +108,7 @@ async def test_repair_leaves_ended_what_has_left(session, models):
 
 
 @pytest.mark.unaccounted
+@pytest.mark.sessions_record("a trigger has recorded what text() has deleted")
 async def test_one_that_went_without_a_word_is_still_found(session, models):
     session.add_all([models.Cat(id=1), models.Cat(id=2)])
     await session.commit()

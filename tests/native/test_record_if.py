@@ -1,5 +1,6 @@
 """`record_if` in triggers: raw SQL is held to it too, and no search path changes what it means."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import async_continuum as ac
 from async_continuum import Versioned, VersioningManager, make_versioned
-from async_continuum.native import plan_of
+from async_continuum.native import create_statements, plan_of
 from tests.kit.history import told
 from tests.kit.of_models import base, manager
 from tests.kit.own import new_base
@@ -100,3 +101,16 @@ def test_another_condition_is_another_making() -> None:
     finally:
         history.record_if = given
     assert type(plan).from_dict(plan.as_dict()) == plan
+
+
+def test_every_subquery_has_a_name_which_postgresql_before_16_wants(models: SimpleNamespace) -> None:
+    history = ac.build.blueprint_of(models.Paper).history  # type: ignore[attr-defined]
+    script = "\n".join(create_statements(plan_of(history, ac.transaction_class(models.Paper).__table__)))
+    starts = [found.end() for found in re.finditer(r"(?:FROM|JOIN|LATERAL) \((?=SELECT)", script)]
+    assert starts
+    for start in starts:
+        depth, end = 1, start
+        while depth:
+            depth += {"(": 1, ")": -1}.get(script[end], 0)
+            end += 1
+        assert re.match(r" (AS )?(?!WHERE|LIMIT|ORDER|ON|CROSS|LEFT)\w+", script[end:]), script[start - 80 : end + 20]

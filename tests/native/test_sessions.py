@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import column, func, insert, select, text, update
+from sqlalchemy import column, false, func, insert, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 import async_continuum as ac
@@ -247,3 +247,89 @@ async def test_tables_are_dropped_with_their_triggers(sessions: Sessions, engine
         await connection.run_sync(Item.metadata.drop_all)
         assert await connection.scalar(text(left)) == 0
         assert await connection.scalar(select(func.count()).select_from(text("pg_trigger"))) == 0
+
+
+async def test_the_transaction_is_known_once_a_trigger_has_signed(sessions: Sessions) -> None:
+    async with sessions() as session:
+        assert (await ac.current_transaction(session, model=Item)).id is None
+        session.add(Item(id=1, name="a"))
+        await session.flush()
+        assert (await ac.current_transaction(session, model=Item)).id is not None
+        await session.commit()
+        await session.execute(text("UPDATE item SET name = 'b'"))
+        asked = await ac.current_transaction(session, model=Item)
+        assert await session.get(Transaction, asked.id) is asked
+        asked.remote_addr = "10.0.0.7"
+        await session.commit()
+        await session.refresh(asked)
+        asked_for = asked.id
+        version: Any = await ac.versions_of(session, Item, 1)[-1]
+        assert version.transaction_id == asked_for
+
+    assert await signed(sessions) == [(None, None), (None, "10.0.0.7")]
+
+
+@pytest.mark.parametrize("signs_before", [False, True])
+async def test_a_user_inserted_by_the_same_flush_signs_it(sessions: Sessions, signs_before: bool) -> None:
+    async with sessions() as session:
+        if signs_before:
+            session.add(Item(id=9, name="a"))
+            await session.flush()
+        user = User()
+        session.add_all([Item(id=1, name="a"), user])
+        with ac.versioning_context(user=user, remote_addr="10.0.0.7"):
+            await session.flush()
+            await session.execute(text("UPDATE item SET name = 'b'"))
+            await session.commit()
+            await session.execute(update(Item).values(name="c"))
+            await session.commit()
+        await session.refresh(user)
+        key = user.id
+
+    assert await signed(sessions) == [(None, None) if signs_before else (key, "10.0.0.7"), (key, "10.0.0.7")]
+
+
+async def test_a_user_without_a_key_fails_what_triggers_have_signed(sessions: Sessions) -> None:
+    async with sessions() as session:
+        with ac.versioning_context(user=User()):
+            session.add(User(id=1))
+            await session.commit()
+            session.add(Item(id=1, name="a"))
+            with pytest.raises(ValueError, match="flush it first"):
+                await session.commit()
+            await session.rollback()
+            with pytest.raises(ValueError, match="flush it first"):
+                await session.execute(insert(Item).values(id=1, name="a"))
+            await session.rollback()
+            await session.execute(text("INSERT INTO item VALUES (1, 'a', 0)"))
+            with pytest.raises(ValueError, match="flush it first"):
+                await session.commit()
+            await session.rollback()
+    assert await signed(sessions) == []
+
+
+@pytest.mark.parametrize(("asked", "recorded"), [(true(), 1), (false(), 0)])
+async def test_a_condition_may_ask_about_no_column(engine: AsyncEngine, own: Own, asked: Any, recorded: int) -> None:
+    Base, _ = own(options={"native_versioning": True})
+    members = {"__tablename__": "note", "__versioned__": {"record_if": asked}, "id": Item.__table__.c.id._copy()}
+    type("Note", (ac.Versioned, Base), members)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(text("INSERT INTO note VALUES (1)"))
+        assert await connection.scalar(text("SELECT count(*) FROM note_version")) == recorded
+        await connection.run_sync(Base.metadata.drop_all)
+
+
+async def test_what_a_connection_has_written_first_makes_no_trigger_slow_later(sessions: Sessions) -> None:
+    """The plans of its functions are kept, with what they had cost then: none of them is worth compiling each time."""
+    async with sessions() as session:
+        functions = await session.execute(
+            text(
+                "SELECT p.proname, coalesce('jit=off' = ANY (p.proconfig), false) FROM pg_proc p"
+                " JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'plpgsql'"
+                " WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'item%'"
+            )
+        )
+        found = functions.all()
+    assert found
+    assert [name for name, without_jit in found if not without_jit] == []

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 import async_continuum as ac
 from tests.domain import Article, Price, Tag
+from tests.kit import mode
 from tests.kit.databases import Databases
 from tests.kit.history import count_transactions, told
 
@@ -44,8 +45,10 @@ async def change_two(session: AsyncSession) -> None:
     await session.flush()
 
 
-def overtakings(caplog: pytest.LogCaptureFixture) -> int:
-    return len([record for record in caplog.records if "was overtaken" in record.getMessage()])
+def was_overtaken(caplog: pytest.LogCaptureFixture, *, times: int) -> bool:
+    """Whether the log says so; a trigger says it to the server's log alone."""
+    said = len([record for record in caplog.records if "was overtaken" in record.getMessage()])
+    return said == times or (mode.is_native() and said == 0)
 
 
 async def ids(sessions: Sessions, key: int) -> list[tuple[int, int | None]]:
@@ -60,7 +63,7 @@ async def test_all_that_it_has_written_moves_to_the_later_id(
     await change_two(old)
     await old.commit()
 
-    assert overtakings(caplog) == 1
+    assert was_overtaken(caplog, times=1)
     assert await told(sessions, Article, 1, "name") == [("INSERT", "one"), ("UPDATE", "old")]
     assert await told(sessions, Article, 2, "name") == [("INSERT", "two"), ("UPDATE", "younger"), ("UPDATE", "old")]
     assert (await ids(sessions, 1))[-1] == (await ids(sessions, 2))[-1] == (await ids(sessions, 3))[-1]
@@ -74,14 +77,14 @@ async def test_a_transaction_that_is_not_overtaken_keeps_its_id(
     (await old.get_one(Tag, 1)).name = "changed"
     await old.commit()
 
-    assert overtakings(caplog) == 0
+    assert was_overtaken(caplog, times=0)
 
 
 async def test_by_a_delete(sessions: Sessions, old: AsyncSession, caplog: pytest.LogCaptureFixture) -> None:
     await old.delete(await old.get_one(Article, 2))
     await old.commit()
 
-    assert overtakings(caplog) == 1
+    assert was_overtaken(caplog, times=1)
     assert [operation for (operation,) in await told(sessions, Article, 2)] == ["INSERT", "UPDATE", "DELETE"]
 
 
@@ -94,7 +97,7 @@ async def test_by_an_insert_of_what_the_younger_one_has_deleted(
     old.add(Tag(id=1, name="again"))
     await old.commit()
 
-    assert overtakings(caplog) == 1
+    assert was_overtaken(caplog, times=1)
     assert await told(sessions, Tag, 1, "name") == [("INSERT", "tag"), ("DELETE", "tag"), ("INSERT", "again")]
 
 
@@ -102,7 +105,7 @@ async def test_by_a_change_of_key(sessions: Sessions, old: AsyncSession, caplog:
     (await old.get_one(Article, 2)).id = 22
     await old.commit()
 
-    assert overtakings(caplog) == 1
+    assert was_overtaken(caplog, times=1)
     assert [operation for (operation,) in await told(sessions, Article, 2)] == ["INSERT", "UPDATE", "DELETE"]
     assert await told(sessions, Article, 22, "name") == [("INSERT", "younger")]
 
@@ -113,7 +116,7 @@ async def test_under_the_subquery_strategy(
     (await old.get_one(Price, 1)).amount = 3
     await old.commit()
 
-    assert overtakings(caplog) == 1
+    assert was_overtaken(caplog, times=1)
     assert [amount for _, amount in await told(sessions, Price, 1, "amount")] == [1, 2, 3]
 
 
@@ -129,7 +132,7 @@ async def test_several_times(sessions: Sessions, old: AsyncSession, caplog: pyte
         seen.append(transaction.id)
     await old.commit()
 
-    assert overtakings(caplog) == 3
+    assert was_overtaken(caplog, times=3)
     assert seen == sorted(set(seen))
     assert await count_transactions(sessions, Article) == 6
 
@@ -187,6 +190,7 @@ async def test_a_transaction_object_changed_in_a_flush_that_takes_a_row_away(
 
 
 @pytest.mark.parametrize("expired", [False, True])
+@pytest.mark.sessions_record("triggers tell of a later id only where the transaction was asked for")
 async def test_loaded_versions_follow(sessions: Sessions, old: AsyncSession, expired: bool) -> None:
     one = await old.get_one(Article, 1)
     first, second = await ac.versions_of(one)
@@ -207,6 +211,20 @@ async def test_loaded_versions_follow(sessions: Sessions, old: AsyncSession, exp
     await old.commit()
 
 
+async def test_loaded_versions_follow_where_the_transaction_was_asked_for(
+    sessions: Sessions, old: AsyncSession
+) -> None:
+    transaction = await ac.current_transaction(old, model=Article)
+    one = await old.get_one(Article, 1)
+    first, second = await ac.versions_of(one)
+    before = second.transaction_id
+    await change_two(old)
+
+    assert first.end_transaction_id == second.transaction_id == transaction.id > before
+    assert await ac.versions_of(one) == [first, second]
+    await old.commit()
+
+
 @pytest.mark.parametrize("expired", [False, True])
 async def test_a_savepoint_that_rolls_back_gives_the_former_id_back(
     sessions: Sessions, old: AsyncSession, expired: bool, caplog: pytest.LogCaptureFixture
@@ -223,7 +241,7 @@ async def test_a_savepoint_that_rolls_back_gives_the_former_id_back(
     assert transaction.id > before
     await savepoint.rollback()
 
-    assert overtakings(caplog) == 1
+    assert was_overtaken(caplog, times=1)
     for instance in (transaction, first, second):
         await old.refresh(instance)
     assert transaction.id == second.transaction_id == first.end_transaction_id == before

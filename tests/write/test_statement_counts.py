@@ -143,6 +143,7 @@ async def test_keys_that_move_cost_at_most_six(sessions: Sessions, statements: S
         assert len(recording(statements, before)) <= 6, statements.texts[before:]
 
 
+@pytest.mark.sessions_record("triggers are no statements of the session")
 async def test_an_emptied_transaction_costs_one_more_at_commit(sessions: Sessions, statements: Statements) -> None:
     await fill(sessions, 2)
     async with sessions() as session:
@@ -211,6 +212,7 @@ async def test_versioned_values_never_travel_for_the_recording(sessions: Session
     assert any(SECRET in repr(parameters) for parameters in statements.parameters)
 
 
+@pytest.mark.sessions_record("triggers are no statements of the session")
 async def test_statements_are_compiled_once_for_each_table(sessions: Sessions, statements: Statements) -> None:
     for rows in (3, 7):
         async with sessions() as session:

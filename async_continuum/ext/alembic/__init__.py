@@ -31,7 +31,7 @@ __all__ = [
 
 @comparators.dispatch_for("autogenerate", priority=DispatchPriority.LAST)
 def _finish(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
-    keep_history_whole(context, upgrade_ops)
     write_plainly(context, upgrade_ops)
+    keep_history_whole(context, upgrade_ops)
     compare_triggers(context, upgrade_ops)
     return PriorityDispatchResult.CONTINUE

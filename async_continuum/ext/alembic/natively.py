@@ -8,7 +8,7 @@ from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation
-from alembic.operations.ops import DropTableOp, UpgradeOps
+from alembic.operations.ops import AddColumnOp, AlterColumnOp, DropColumnOp, DropTableOp, ModifyTableOps, UpgradeOps
 from sqlalchemy import Connection, text
 
 from async_continuum.build import TableHistory
@@ -49,6 +49,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
     made = {place_of(context, schema, name): plan for (schema, name), plan in installed_plans(connection).items()}
     plans = dict(_plans(context))
     filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp | UnfilledOp)}
+    altered = set(_altered(upgrade_ops))
     first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
     wanted: list[TriggerPlan] = []
@@ -58,10 +59,15 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
             continue
         before = made.get(place) or _as_it_is(context, plan)
         versions = place_of(context, plan.versions_schema, plan.versions)
-        if place in there and versions in filled and refuses_data_steps(plan):
+        top = place_of(context, plan.chain[0].schema, plan.chain[0].name) if plan.chain else place
+        asked = {(top, name) for each in (before, plan) for name in _asked(each)}
+        stale = there.get(place) != plan.fingerprint
+        # What asks about columns is there only while they are, as they are.
+        apart = (versions in filled and refuses_data_steps(plan)) or (stale and not asked.isdisjoint(altered))
+        if place in there and apart:
             first.append(DropVersionTriggersOp(before))
             last.append(CreateVersionTriggersOp(plan))
-        elif there.get(place) == plan.fingerprint:
+        elif not stale:
             continue
         elif place in there:
             last.append(SyncVersionTriggersOp(plan, before))
@@ -76,6 +82,21 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
         if _is_left_over(context, place, plans, upgrade_ops)
     )
     upgrade_ops.ops[:] = [*first, *upgrade_ops.ops, *last]
+
+
+def _altered(upgrade_ops: UpgradeOps) -> Iterator[tuple[Place | None, str]]:
+    """List the columns that this script adds, drops or changes."""
+    for container in upgrade_ops.ops:
+        for operation in container.ops if isinstance(container, ModifyTableOps) else ():
+            if isinstance(operation, AddColumnOp):
+                yield table_of(container), operation.column.name
+            elif isinstance(operation, DropColumnOp | AlterColumnOp):
+                yield table_of(container), operation.column_name
+
+
+def _asked(plan: TriggerPlan) -> set[str]:
+    """Name the columns that the conditions of these triggers ask about."""
+    return {name for condition in (plan.kept, plan.recorded) if condition for name in condition.columns}
 
 
 Plans = dict[Place, tuple[TableHistory, TriggerPlan]]

@@ -100,8 +100,17 @@ def keep_history_whole(context: AutogenContext, upgrade_ops: UpgradeOps) -> None
     }
     # A table that is created has nothing to fill, and its indexes come in a container of their own.
     created = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, CreateTableOp)}
+    dropped = {
+        (table_of(container), operation.column_name): operation.to_column()
+        for container in upgrade_ops.ops
+        if isinstance(container, ModifyTableOps)
+        for operation in container.ops
+        if isinstance(operation, DropColumnOp)
+    }
     signing = transactions_of(context)
     whole: list[MigrateOperation] = []
+    # The last thing on the way back, where columns come again in both tables.
+    refilled: list[MigrateOperation] = []
     for container in upgrade_ops.ops:
         if isinstance(container, ModifyTableOps) and table_of(container) in signing:
             _leave_unnamed_foreign_keys(context, container)
@@ -111,8 +120,11 @@ def keep_history_whole(context: AutogenContext, upgrade_ops: UpgradeOps) -> None
             continue
         live = place_of(context, history.table.schema, history.table.name)
         _leave_what_was_kept(context, container, history, live)
+        refilled += _refilled(context, container, history, live, dropped)
         whole += _filled(context, container, history, live, added)
-    upgrade_ops.ops[:] = [each for each in whole if not (isinstance(each, ModifyTableOps) and each.is_empty())]
+    upgrade_ops.ops[:] = [
+        each for each in [*refilled, *whole] if not (isinstance(each, ModifyTableOps) and each.is_empty())
+    ]
 
 
 def _leave_unnamed_foreign_keys(context: AutogenContext, container: ModifyTableOps) -> None:
@@ -149,28 +161,16 @@ def _filled(
     live: Place,
     added: dict[tuple[Place | None, str], Column[Any]],
 ) -> list[MigrateOperation]:
-    versions, place = history.version_table, (container.schema, container.table_name)
+    versions, place = history.version_table, _place(container)
     columns = [operation for operation in container.ops if isinstance(operation, AddColumnOp)]
     names = {operation.column.name for operation in columns}
-    key = [versions.c[name].name for name in history.key]
     fills: list[MigrateOperation] = []
     ends = None if history.ends is None else versions.c[history.ends].name
     if ends is not None and (ends in names or _opens_index(container)):
         fills.append(_fill_ends(place, history, ends))
     given = [name for name in names if _live_rows_hold(name, history, live, added, context)]
     if given:
-        elsewhere = {} if container.schema == live[0] else {"versions_schema": container.schema}
-        options = elsewhere | _said(
-            schema=live[0],
-            transaction_column_name=versions.c[history.begins].name,
-            end_transaction_column_name=ends,
-            operation_type_column_name=versions.c[history.operation].name,
-        )
-        fills.append(
-            FillOp(
-                place, "fill_open_versions", live[1], sorted(given), versions=container.table_name, key=key, **options
-            )
-        )
+        fills.append(_fill_open(place, history, live, given, ends))
     # The index of open versions goes before their ends, and on the way back comes when they are filled again.
     gone = _names_of_ends(history) - {ends}
     going = [each for each in container.ops if isinstance(each, DropColumnOp) and each.column_name in gone]
@@ -184,6 +184,44 @@ def _filled(
         return ModifyTableOps(container.table_name, operations, schema=container.schema)
 
     return [part(first), *fills, part(others), *unfilled, part(going)]
+
+
+def _refilled(
+    context: AutogenContext,
+    container: ModifyTableOps,
+    history: TableHistory,
+    live: Place,
+    dropped: dict[tuple[Place | None, str], Column[Any]],
+) -> list[MigrateOperation]:
+    """Fill, on the way back, what the version table loses, where live rows have a value in it then."""
+    present = _columns_in_database(context, live)
+
+    def comes_back(operation: MigrateOperation) -> bool:
+        if not isinstance(operation, DropColumnOp) or operation.column_name not in present:
+            return False
+        column = dropped.get((live, operation.column_name))
+        return column is None or column.server_default is not None or column.computed is not None
+
+    names = [operation.column_name for operation in container.ops if comes_back(operation)]  # type: ignore[attr-defined]
+    # There may be no ends by then.
+    return [UnfilledOp(_fill_open(_place(container), history, live, names, None))] if names else []
+
+
+def _place(container: ModifyTableOps) -> Place:
+    return container.schema, container.table_name
+
+
+def _fill_open(place: Place, history: TableHistory, live: Place, names: Sequence[str], ends: str | None) -> FillOp:
+    versions, (schema_name, name) = history.version_table, place
+    elsewhere = {} if schema_name == live[0] else {"versions_schema": schema_name}
+    options = elsewhere | _said(
+        schema=live[0],
+        transaction_column_name=versions.c[history.begins].name,
+        end_transaction_column_name=ends,
+        operation_type_column_name=versions.c[history.operation].name,
+    )
+    key = [versions.c[part].name for part in history.key]
+    return FillOp(place, "fill_open_versions", live[1], sorted(names), versions=name, key=key, **options)
 
 
 def _names_of_ends(history: TableHistory) -> set[str]:
