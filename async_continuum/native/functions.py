@@ -160,7 +160,7 @@ def _at_once(w: Words, close_one: str, close: str, rows: str, operation: int) ->
     END IF;
     {close}
     GET DIAGNOSTICS ac_closed = ROW_COUNT;
-    {insert} FROM {rows_n} WHERE ac_closed {EQ} (SELECT pg_catalog.count(*) FROM {rows});
+    {insert} FROM {rows_n} WHERE ac_closed {EQ} (SELECT pg_catalog.count(*) FROM {rows} r);
     IF FOUND THEN{name}
         RETURN NULL;
     END IF;"""

@@ -68,7 +68,7 @@ def close(w: Words, rows: str, condition: str) -> str:
 def close_one(w: Words, rows: str, condition: str) -> str:
     """Close the open version of the only one of the ``rows``; of none, where there are more."""
     return (
-        f"UPDATE ONLY {w.versions} AS b SET {w.ends}=ac_tx WHERE (SELECT true FROM {rows} LIMIT 1 OFFSET 1) IS NULL"
+        f"UPDATE ONLY {w.versions} AS b SET {w.ends}=ac_tx WHERE (SELECT true FROM {rows} r LIMIT 1 OFFSET 1) IS NULL"
         f" AND {w.same_as_one('b', rows)} AND b.{w.ends} IS NULL AND b.{w.begins} {LT} ac_tx AND {condition};"
     )
 
