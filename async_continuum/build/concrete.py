@@ -252,7 +252,7 @@ def _union(parts: Sequence[Blueprint], discriminator: str) -> Any:
         quoted = "'" + identity.replace("'", "''") + "'" if isinstance(identity, str) else repr(identity)
         named = literal_column(quoted, String() if isinstance(identity, str) else None)
         selects.append(select(*columns, named.label(discriminator)))
-    return union_all(*selects).alias("versions")
+    return union_all(*selects).alias("ac_versions")
 
 
 def _plain(expression: Any) -> Any:

@@ -24,7 +24,7 @@ def kept_rows(history: TableHistory, rows: FromClause) -> list[ColumnElement[boo
     ]
     if not others:
         return []
-    top = rows if leader is history else leader.table.alias("top")
+    top = rows if leader is history else leader.table.alias("ac_top")
     named = top.c[leader.names_class]
     kept = or_(named.is_(None), named.not_in(others))
     if leader is history:

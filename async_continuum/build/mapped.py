@@ -20,9 +20,9 @@ def mappers_of(known: registry) -> list[Mapper[Any]]:
 def map_class(
     known: registry, cls: type, table: Table | None, *, known_as: str | None = None, **arguments: Any
 ) -> None:
-    """Map a class imperatively; in relationships it is found by its name, or by ``known_as`` only."""
-    # The registry takes the name that the class has when it is mapped.
-    name, cls.__name__ = cls.__name__, known_as or cls.__name__
+    """Map a class imperatively; in relationships it is found by ``known_as`` only, or by a name of ours."""
+    # The registry takes the name that the class has when it is mapped. A class of the user's own may have it as well.
+    name, cls.__name__ = cls.__name__, known_as or _ours(cls)
     try:
         known.map_imperatively(cls, table, **arguments)
     finally:
@@ -42,11 +42,15 @@ def unmap_class(cls: Any, *, known_as: str | None = None) -> None:
     """Take a class out of its registry, as `registry.dispose` does for all classes at once."""
     mapper: Mapper[Any] = cls.__mapper__
     known, instrumented = mapper.registry, mapper.class_manager
-    name, cls.__name__ = cls.__name__, known_as or cls.__name__
+    name, cls.__name__ = cls.__name__, known_as or _ours(cls)
     # Private: the public way disposes of the user's own mappers too.
     known._managers.pop(instrumented, None)
     known._dispose_manager_and_mapper(instrumented)
     cls.__name__ = name
+
+
+def _ours(cls: type) -> str:
+    return f"_AsyncContinuum{cls.__name__}"
 
 
 def publish(cls: type, *, path: str) -> None:

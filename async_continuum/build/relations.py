@@ -182,7 +182,7 @@ def _links(prop: RelationshipProperty[Any], blueprint: Blueprint, target: Bluepr
     link = staying(secondary) if history is None else moved_to_versions(history)
     kept = secondary.c if history is None else [source.c[name] for name in history.columns]
     linking = _linked(prop.primaryjoin, blueprint)
-    parents = linking.version_table.alias("linking")
+    parents = linking.version_table.alias("ac_linking")
     at = parents.c[linking.begins]
     columns = [*_identity("parent", linking, parents), *(column.label(f"link_{column.key}") for column in kept)]
     joins = adapted(prop.primaryjoin, moved_to_versions(linking, rows=parents), link, plain=True)
@@ -194,7 +194,7 @@ def _links(prop: RelationshipProperty[Any], blueprint: Blueprint, target: Bluepr
     # table it is from for the parent's in here: where it stands beside the links, it is out of that reach.
     resolved = linked is not None and linked.ends is None
     if linked is not None and resolved:
-        versions = linked.version_table.alias("linked")
+        versions = linked.version_table.alias("ac_linked")
         joins = adapted(prop.secondaryjoin, link, moved_to_versions(linked, rows=versions), plain=True)
         rows = rows.join(versions, joins).where(alive_in(linked, versions, at))
         rows = rows.add_columns(*_identity("target", linked, versions))

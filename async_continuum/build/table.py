@@ -71,7 +71,7 @@ def ends_of(history: TableHistory, versions: FromClause) -> ColumnElement[Any]:
     """Give the transaction that ended a version, or NULL: a column, or under 'subquery' the next version's id."""
     if history.ends is not None:
         return versions.c[history.ends]
-    later = history.version_table.alias("later")
+    later = history.version_table.alias("ac_later")
     same = [a == b for a, b in zip(history.key_of(later), history.key_of(versions), strict=True)]
     following = select(later.c[history.begins]).where(*same, later.c[history.begins] > versions.c[history.begins])
     return following.order_by(later.c[history.begins]).limit(1).correlate(versions).scalar_subquery()

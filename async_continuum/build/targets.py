@@ -31,7 +31,7 @@ def past_targets(blueprint: Blueprint, name: str, parents: FromClause) -> Any:
     else:
         secondary: Any = prop.secondary
         history = find_history(secondary)
-        links: Any = secondary if history is None else history.version_table.alias("links")
+        links: Any = secondary if history is None else history.version_table.alias("ac_links")
         link = staying(secondary) if history is None else moved_to_versions(history, rows=links)
         ordered = either(to, link)
         source = source.join_from(above, links, adapted(prop.primaryjoin, local, link, plain=True))
@@ -50,7 +50,7 @@ def _whole(blueprint: Blueprint, top: FromClause) -> tuple[FromClause, Place]:
     """Join the version tables of a class to an alias of the topmost one."""
     whole, places = top, [moved_to_versions(blueprint.history, rows=top)]
     for below in blueprint.histories[1:]:
-        rows = below.version_table.alias(f"parent_{len(places)}")
+        rows = below.version_table.alias(f"ac_parent_{len(places)}")
         same = [a == b for a, b in zip(below.key_of(rows), blueprint.history.key_of(top), strict=True)]
         whole = whole.join(rows, and_(*same, rows.c[below.begins] == top.c[blueprint.history.begins]))
         places.append(moved_to_versions(below, rows=rows))

@@ -38,7 +38,7 @@ def live_rows(history: TableHistory, dialect: Dialect, *, name: str | None = Non
     table = history.table
     if not may_have_twins(history):
         return table if name is None else table.alias(name)
-    row, twin = table.alias("link_row"), table.alias("link_twin")
+    row, twin = table.alias("ac_link_row"), table.alias("ac_link_twin")
     earlier = _earlier(history, dialect, twin, row)
     if earlier is None:
         return select(*row.c).distinct().subquery(name)
@@ -55,4 +55,4 @@ def _earlier(history: TableHistory, dialect: Dialect, a: FromClause, b: FromClau
     place = _ROW_PLACES.get(dialect.name)
     if place is None:
         return None
-    return literal_column(f"link_twin.{place}") < literal_column(f"link_row.{place}")
+    return literal_column(f"ac_link_twin.{place}") < literal_column(f"ac_link_row.{place}")

@@ -193,7 +193,7 @@ def _end_transaction(history: TableHistory, transaction_class: Any) -> Any:
         ended = foreign(versions.c[history.ends]) == transaction_id
         return relationship(transaction_class, primaryjoin=ended, viewonly=True, uselist=False)
     # Every version with the beginning of the one before it: looked up by key, where the condition says which.
-    later, earlier = versions.alias("later"), versions.alias("earlier")
+    later, earlier = versions.alias("ac_later"), versions.alias("ac_earlier")
     same = [a == b for a, b in zip(history.key_of(earlier), history.key_of(later), strict=True)]
     before = select(func.max(earlier.c[history.begins])).where(
         *same, earlier.c[history.begins] < later.c[history.begins]
@@ -203,7 +203,7 @@ def _end_transaction(history: TableHistory, transaction_class: Any) -> Any:
         *keys,
         later.c[history.begins].label("begins"),
         before.correlate(later).scalar_subquery().label("begins_before"),
-    ).subquery("following")
+    ).subquery("ac_following")
     joined = [foreign(following.c[f"key_{n}"]) == column for n, column in enumerate(history.key_of(versions))]
     return relationship(
         transaction_class,

@@ -87,7 +87,7 @@ class SettingMarks:
     def claim(self, connection: Connection, found: Select[Any], parameters: Parameters) -> int | None:
         """Mark the keys that a query finds; gives how many, if it is executed once."""
         many = len(parameters) > 1
-        rows = found.subquery("found")
+        rows = found.subquery("ac_found")
         statement = select(
             func.count(),
             *(_set(i, _collected(column, i, many=many)) for i, column in enumerate(rows.c)),

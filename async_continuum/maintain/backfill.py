@@ -93,7 +93,7 @@ def _unaccounted(connection: Connection, rows: Range, *, repair: bool) -> Select
     twins = may_have_twins(history)
     live = p.live if twins else history.table
     keys = history.key_of(live)
-    newest = versions.alias("newest")
+    newest = versions.alias("ac_newest")
     same = [a == b for a, b in zip(history.key_of(newest), keys, strict=True)]
     # Said of the versions as well, or PostgreSQL would go through all of them for each range.
     alive = select(null()).select_from(newest).where(*same, *rows.holds(history.key_of(newest)))
@@ -108,7 +108,7 @@ def _unaccounted(connection: Connection, rows: Range, *, repair: bool) -> Select
 
 def is_newest(p: Pieces, versions: Any) -> ColumnElement[bool]:
     """The newest version of its entity."""
-    later = p.history.version_table.alias("later")
+    later = p.history.version_table.alias("ac_later")
     return ~exists(
         select(null())
         .select_from(later)

@@ -90,11 +90,11 @@ def _lock(p: Pieces, rows: Range) -> Executable:
     live = p.history.table
     locked: Select[Any] = select(literal_column("1").label("one")).select_from(live).where(*rows.holds(_key(p, live)))
     locked = locked.order_by(*_key(p, live)).with_for_update(key_share=True)
-    return select(func.count()).select_from(locked.subquery("locked"))
+    return select(func.count()).select_from(locked.subquery("ac_locked"))
 
 
 def _lacking(p: Pieces, rows: Range) -> list[Any]:
-    newest = p.history.version_table.alias("newest")
+    newest = p.history.version_table.alias("ac_newest")
     # Said of the versions as well, or PostgreSQL would go through all of them for each range.
     alive = select(null()).select_from(newest).where(p.same(newest, p.live), *rows.holds(_key(p, newest)))
     alive = alive.where(is_newest(p, newest), newest.c[p.history.operation] != Operation.DELETE)

@@ -19,7 +19,7 @@ def left_at(history: TableHistory, versions: FromClause) -> ColumnElement[Any]:
     leader = history.leader
     if leader is None or leader.mapper is None or leader.mapper.polymorphic_on is None:
         return null()
-    following, later = leader.version_table.alias("following_top"), leader.version_table.alias("later_top")
+    following, later = leader.version_table.alias("ac_following_top"), leader.version_table.alias("ac_later_top")
     of = [each.polymorphic_identity for each in leader.mapper.self_and_descendants if history.table in each.tables]
 
     def then(element: ClauseElement, **_: Any) -> Any:

@@ -19,7 +19,7 @@ def mend_chains(connection: Connection, history: TableHistory) -> None:
     if history.ends is None:
         return
     p = pieces_of(connection, history)
-    following = p.versions.alias("following")
+    following = p.versions.alias("ac_following")
     begins = (
         select(func.min(p.begins(following)))
         .where(p.same(following, p.versions), p.begins(following) > p.begins(p.versions))
@@ -68,7 +68,7 @@ def _bury(p: Pieces, connection: Connection, transaction_id: int, condition: Any
     if history.ends is not None:
         closing = update(history.version_table).where(meant(p.versions), p.ends(p.versions).is_(None))
         connection.execute(closing.values({history.ends: transaction_id}))
-    last = history.version_table.alias("last")
+    last = history.version_table.alias("ac_last")
     tx: Any = literal_column(str(transaction_id))
     operation: Any = literal_column(str(int(Operation.DELETE)))
     copied = select(*(last.c[name] for name in p.contents), tx, operation).where(meant(last))

@@ -56,7 +56,7 @@ def _left_alone(leader: TableHistory, below: TableHistory) -> Any:
 
 def _repeats(p: Pieces) -> ColumnElement[bool]:
     history, versions = p.history, p.history.version_table
-    before, earlier = versions.alias("before"), versions.alias("earlier")
+    before, earlier = versions.alias("ac_before"), versions.alias("ac_earlier")
     newest = (
         select(func.max(p.begins(earlier)))
         .where(p.same(earlier, versions), p.begins(earlier) < p.begins(versions))
@@ -80,7 +80,7 @@ def _repeats(p: Pieces) -> ColumnElement[bool]:
 
 def _rest_repeats(p: Pieces, below: TableHistory, before: Any) -> ColumnElement[bool]:
     versions = p.history.version_table
-    now, then = below.version_table.alias("now"), below.version_table.alias("then")
+    now, then = below.version_table.alias("ac_now"), below.version_table.alias("ac_then")
     here = [a == b for a, b in zip(below.key_of(now), p.history.key_of(versions), strict=True)]
     same = [a == b for a, b in zip(below.key_of(then), below.key_of(now), strict=True)]
     differing = differs([(now.c[name], then.c[name]) for name in below.columns], p.dialect)
@@ -106,7 +106,7 @@ def _emptied(p: Pieces, transactions: Table, histories: Sequence[TableHistory]) 
 def _rejoin(history: TableHistory) -> Any:
     assert history.ends is not None
     versions = history.version_table
-    following = versions.alias("following")
+    following = versions.alias("ac_following")
     same = [a == b for a, b in zip(history.key_of(following), history.key_of(versions), strict=True)]
     next_begins = (
         select(func.min(following.c[history.begins]))

@@ -88,7 +88,7 @@ def _orphaned(p: Pieces) -> Select[Any]:
 
 def _broken(p: Pieces) -> Select[Any]:
     history, versions = p.history, p.history.version_table
-    following = versions.alias("following")
+    following = versions.alias("ac_following")
     next_begins = (
         select(func.min(p.begins(following)))
         .where(p.same(following, versions), p.begins(following) > p.begins(versions))

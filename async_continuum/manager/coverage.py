@@ -134,7 +134,7 @@ def children(connection: Connection, cascade: Cascade, parents: AnyKeys, *, lock
     place = ("children", cascade, connection.dialect.name, way.name, lock)
     if place not in child.statements:
         # An alias, because a table may refer to itself.
-        above = parent.table.alias("parent")
+        above = parent.table.alias("ac_parent")
         refers = [child.table.c[name] == above.c[referred] for name, referred in cascade.pairs]
         found = select(*child.key_of(child.table)).join_from(child.table, above, _all(refers))
         found = found.where(way.among(parent.key_of(above), "keys"))

@@ -150,23 +150,31 @@ def keys_inserted(
     history: TableHistory, statement: Insert, parameters: Parameters, result: CursorResult[Any]
 ) -> list[Key] | None:
     """Read the keys of inserted rows out of what was sent, or what the driver tells; None where neither says."""
-    keys = _keys_of(history, parameters)
+    keys = _keys_of(history, [_with_values(history, statement, row) for row in parameters])
     if keys is not None:
         return keys
     sent: Any = result.last_inserted_params()
     if not isinstance(sent, Mapping):
-        return _keys_of(history, sent)
+        return _keys_of(history, [_with_values(history, statement, row) for row in sent])
     rows = _rows_of_values(statement)
     if rows is not None:
         # The parameters of several rows are numbered, but for what Python's default gives to the first.
         numbered = [{name: sent.get(f"{name}_m{row}") for name in history.key} for row in range(len(rows))]
         numbered[0] = {name: sent.get(name) if value is None else value for name, value in numbered[0].items()}
         return _keys_of(history, numbered)
-    keys = _keys_of(history, [sent])
+    keys = _keys_of(history, [_with_values(history, statement, sent)])
     if keys is not None:
         return keys
     told = result.inserted_primary_key
     return None if told is None else _keys_of(history, [_by_column(history, told)])
+
+
+def _with_values(history: TableHistory, statement: Insert, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add what ``values()`` give a row's key: their parameters may be called otherwise than the columns."""
+    values = assigned(statement)
+    bound = {name: values[name] for name in history.key if isinstance(values.get(name), BindParameter)}
+    given = {name: row.get(value.key, value.effective_value) for name, value in bound.items()}
+    return {**given, **row} if given else row
 
 
 def keys_of_values(history: TableHistory, statement: Insert, given: Mapping[str, Any]) -> list[Key] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import Select, Table, inspect, select
@@ -172,7 +172,18 @@ def changes_between(session: Any, model: Any, since: Moment, until: Moment) -> C
         version_class(each)
     # Concrete classes below one have tables of their own.
     blueprints = dict.fromkeys(below for each in models for below in united(blueprint_of(each)))
-    return ChangesBetween(read.require_async(session), tuple(blueprints), since, until)
+    return ChangesBetween(read.require_async(session), tuple(_each_once(blueprints)), since, until)
+
+
+def _each_once(blueprints: Iterable[Blueprint]) -> Iterator[Blueprint]:
+    """Leave out a class whose entities one above it, in the same tables, tells as well."""
+    chosen = {inspect(each.version_class): each for each in blueprints}
+    for mapper, blueprint in chosen.items():
+        above: Any = mapper
+        while above is not None and (above is mapper or above not in chosen):
+            above = None if above.concrete else above.inherits
+        if above is None:
+            yield blueprint
 
 
 def _all_models() -> list[type[Any]]:

@@ -98,7 +98,7 @@ def _touched(blueprint: Blueprint, low: int, high: int) -> Any:
         begins = versions.c[history.begins]
         keys = [key.label(name) for key, name in zip(history.key_of(versions), blueprint.key, strict=True)]
         selects.append(select(*keys).where(begins > low, begins <= high))
-    return (union(*selects) if len(selects) > 1 else selects[0].distinct()).subquery("touched")
+    return (union(*selects) if len(selects) > 1 else selects[0].distinct()).subquery("ac_touched")
 
 
 def _as_is_after(clause: Any, blueprint: Blueprint, before: Any, after: Any) -> Any:

@@ -99,7 +99,7 @@ def _alive(history: TableHistory, at: BindParameter[int]) -> ColumnElement[bool]
         held = or_(ends.is_(None), ends > at)
     else:
         # What `ends_of` says, as an anti-join, because of a whole table it is not asked row by row.
-        later = versions.alias("later")
+        later = versions.alias("ac_later")
         same = [a == b for a, b in zip(history.key_of(later), history.key_of(versions), strict=True)]
         after = and_(later.c[history.begins] > begins, later.c[history.begins] <= at)
         held = ~exists(select(later.c[history.begins]).where(*same, after).correlate(versions))

@@ -83,7 +83,7 @@ class VersionQuery(Generic[V]):
             query, length = self._newest_of
             newest = query._ordered((self._begins.desc(),)).with_only_columns(self._begins).limit(length)
             # Wrapped, because not every dialect takes a LIMIT inside IN.
-            same.append(self._begins.in_(select(newest.subquery("newest").c[0])))
+            same.append(self._begins.in_(select(newest.subquery("ac_newest").c[0])))
         # An object is of its own class; a key may be of any class that the model's select() gives.
         same += [] if isinstance(self._entity, tuple) else own_rows(version_class, self._blueprint)
         return select(version_class).where(*same, *self._criteria).options(*self._options)

@@ -121,7 +121,7 @@ class Survey:
         built = blueprint.history.statements
         place = ("then", blueprint.model, name)
         if place not in built:
-            above = blueprint.history.version_table.alias("parent")
+            above = blueprint.history.version_table.alias("ac_parent")
             built[place] = past_targets(blueprint, name, above), blueprint.history.key_of(above)
         statement, columns = built[place]
         keys, moment = [parent.key for parent in parents], {"moment": self.moment}
@@ -237,7 +237,7 @@ def _identity(instance: Any) -> Key:
 def _present_targets(
     blueprint: Blueprint, target: Blueprint, prop: RelationshipProperty[Any]
 ) -> tuple[Select[Any], list[Any]]:
-    above: Any = aliased(blueprint.model, name="parent")
+    above: Any = aliased(blueprint.model, name="ac_parent")
     columns = [getattr(above, name) for name in blueprint.key]
     statement: Select[Any] = select(*columns, target.model).select_from(above).join(getattr(above, prop.key))
     if prop.order_by and not _is_ordered_by_links(prop):

@@ -104,7 +104,7 @@ def unique_rules(table: Table, dialect: str) -> Iterator[Rule]:
 async def clashes(survey: Survey, rule: Rule, rows: Sequence[Row], wanted: Sequence[Any]) -> list[Clash]:
     """Find which of these rows of one table would have what a row has that is there; ``wanted`` is told of that one."""
     told = [*wanted, *rule.columns]
-    now = _filtered(rule.table, rule.terms, rule.where, told).subquery("now_held")
+    now = _filtered(rule.table, rule.terms, rule.where, told).subquery("ac_now_held")
     found = []
     for batch, then in _batches(rule, rows):
         asked = [then.c.n, *(now.c[f"w{n}"] for n in range(len(told)))]
@@ -119,7 +119,7 @@ async def twins(survey: Survey, rule: Rule, rows: Sequence[Row]) -> list[tuple[R
         return []
     found = []
     for batch, then in _batches(rule, rows):
-        other = then.alias("other_then")
+        other = then.alias("ac_other_then")
         both = select(then.c.n, other.c.n).where(then.c.n < other.c.n, _same(rule, then, other))
         found += [(batch[one], batch[two]) for one, two in await _all(survey, batch[0], both)]
     return found
@@ -144,14 +144,14 @@ def _then(rule: Rule, rows: Sequence[Row]) -> Subquery | None:
     for g, ((held, inserted), numbers) in enumerate(groups.items()):
         known = [each for each in rule.table.c if each in held]
         identity = [each for each in rows[numbers[0]].identity if each not in held]
-        given = _given(f"given_{g}", [*known, *identity], {n: rows[n] for n in numbers}, rule.dialect)
+        given = _given(f"ac_given_{g}", [*known, *identity], {n: rows[n] for n in numbers}, rule.dialect)
         inner = _filled(rule, given, known, inserted=inserted, identity=rows[numbers[0]].identity)
         if inner is not None:
             moved = {each: inner.c[each.name] for each in rule.needed}
             terms = [_moved(term, moved) for term in rule.terms]
             where = None if rule.where is None else _moved(rule.where, moved)
             parts.append(_filtered(inner, terms, where, [], numbered=inner.c.ac_n))
-    return union_all(*parts).subquery("then_held") if parts else None
+    return union_all(*parts).subquery("ac_then_held") if parts else None
 
 
 def _given(name: str, columns: Sequence[Any], rows: dict[int, Row], dialect: str) -> FromClause:
@@ -170,7 +170,7 @@ def _filled(
     rule: Rule, given: FromClause, known: Sequence[Any], *, inserted: bool, identity: Sequence[Any]
 ) -> Subquery | None:
     """Add what history does not hold: of a row that is there its present values, of another the defaults."""
-    there = rule.table.alias("there")
+    there = rule.table.alias("ac_there")
     wanted: dict[str, Any] = {each.name: given.c[each.name] for each in known}
     source = given
     missing = [each for each in rule.needed if each not in known]

@@ -52,7 +52,7 @@ class Chain:
         """Restrict to the newest version of each entity."""
         if self.names.ends is not None:
             return self.rows.c[self.names.ends].is_(None)
-        later = self.rows.alias("later")
+        later = self.rows.alias("ac_later")
         return ~exists().where(self.same(later), later.c[self.names.begins] > self.begun).correlate(self.rows)
 
 

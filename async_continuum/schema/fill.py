@@ -35,7 +35,7 @@ def fill_end_transaction_ids(
     if chain.names.ends is None:
         raise ValueError(f"{chain.rows.name} stores no ends: its strategy is 'subquery'.")
     ends = chain.rows.c[chain.names.ends]
-    later = chain.rows.alias("later")
+    later = chain.rows.alias("ac_later")
     begins = later.c[chain.names.begins]
     following = select(func.min(begins)).where(chain.same(later), begins > chain.begun)
     end = following.correlate(chain.rows).scalar_subquery()
@@ -70,7 +70,7 @@ def fill_property_mod_flags(
 
     keyed = [each.label(f"key_{number}") for number, each in enumerate(chain.keyed(rows))]
     flagged = [flag(name).label(flags[name]) for name in columns]
-    told = select(*keyed, chain.begun.label("begun"), *flagged).subquery("told")
+    told = select(*keyed, chain.begun.label("begun"), *flagged).subquery("ac_told")
     same = [equal(told.c[f"key_{number}"], each) for number, each in enumerate(chain.keyed(rows))]
     values = {rows.c[name]: told.c[name] for name in flags.values()}
     return update(rows).values(values).where(*same, told.c.begun == chain.begun)

@@ -80,7 +80,7 @@ def written_by(p: Pieces, transactions: Table, *, removed: bool = False) -> Writ
     if not removed:
         mine = mine.where(p.among(versions))
     certain = not removed and not p.keys.chunked
-    return Writing(p.history, transactions, p.dialect, TX, ENTITY, mine.subquery("written"), certain)
+    return Writing(p.history, transactions, p.dialect, TX, ENTITY, mine.subquery("ac_written"), certain)
 
 
 def execute_beside(connection: Connection, statement: Compiled, parameters: Mapping[str, Any]) -> None:
@@ -103,7 +103,7 @@ def insert_rows(connection: Connection, transaction_id: int, rows: Sequence[Rows
 def rows_statement(table: Table, names: Sequence[str], transaction_id: ColumnElement[int]) -> Any:
     """Insert rows that are handed over in one array for each column (PostgreSQL)."""
     arrays = [bindparam(f"ac_{table.name}_{name}", type_=ARRAY(table.c[name].type)) for name in names]
-    given = func.unnest(*arrays).table_valued(*names).render_derived(name=f"given_{table.name}")
+    given = func.unnest(*arrays).table_valued(*names).render_derived(name=f"ac_given_{table.name}")
     copied = select(transaction_id, *given.c)
     return insert(table).from_select([_companion(table).transaction_id.key, *names], copied, include_defaults=False)
 

@@ -21,7 +21,7 @@ def recorded(pieces: Any, rows: FromClause, *, gone: bool = False) -> list[Colum
 
 
 def _has_history(pieces: Any, rows: FromClause) -> ColumnElement[bool]:
-    known = pieces.history.version_table.alias("known")
+    known = pieces.history.version_table.alias("ac_known")
     newest = select(pieces.operation(known)).where(pieces.same(known, rows)).order_by(pieces.begins(known).desc())
     alive: ColumnElement[bool] = newest.limit(1).correlate(rows).scalar_subquery() != literal_column(
         str(int(Operation.DELETE))

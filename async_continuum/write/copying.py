@@ -73,9 +73,9 @@ def copying_of(
 ) -> tuple[Copying, ColumnElement[Any] | None]:
     """Describe the copy of live rows, and give the id of the version that each had before."""
     if gone or not history.added:
-        before = None if gone else history.version_table.alias("before")
+        before = None if gone else history.version_table.alias("ac_before")
         return Copying(history, dialect, row, before, tx, operation), None
-    before, earlier = history.version_table.alias("before"), history.version_table.alias("earlier")
+    before, earlier = history.version_table.alias("ac_before"), history.version_table.alias("ac_earlier")
     same = [a == b for a, b in zip(history.key_of(earlier), history.key_of(row), strict=True)]
     newest = select(func.max(earlier.c[history.begins])).where(*same, earlier.c[history.begins] < tx)
     return Copying(history, dialect, row, before, tx, operation), newest.correlate(row).scalar_subquery()

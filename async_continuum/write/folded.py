@@ -28,7 +28,7 @@ def fold(p: Pieces, tx: Id, hint: str, *, gone: bool) -> Any:
 
     versions, ends = p.history.version_table, p.history.ends
     assert ends is not None
-    old = versions.alias("old")
+    old = versions.alias("ac_old")
     held = [stored(old.c[name]) for name in p.history.columns]
     closed = select(*held, p.begins(old), p.operation(old), tx)
     closed = closed.where(p.among(old), p.is_open(old, tx), _is_superseded(p, old, gone=gone))
@@ -43,7 +43,7 @@ def _gone(p: Pieces, tx: Id) -> Any:
 
 
 def _changed(p: Pieces, tx: Id, hint: str) -> Any:
-    unchanged = p.history.version_table.alias("unchanged")
+    unchanged = p.history.version_table.alias("ac_unchanged")
     alive = p.operation(unchanged) != constant(Operation.DELETE)
     holds = [p.same(unchanged, p.live), p.is_open(unchanged, tx), alive, not_(p.differs(p.live, unchanged))]
     copy = p.copy(tx, p.net(p.operation_before(p.live, tx), hint))
@@ -51,7 +51,7 @@ def _changed(p: Pieces, tx: Id, hint: str) -> Any:
 
 
 def _is_superseded(p: Pieces, old: Any, *, gone: bool) -> Flag:
-    live = p.live_as("live")
+    live = p.live_as("ac_live")
     here = select(null()).select_from(live).where(p.same(live, old))
     if not gone:
         here = here.where(or_(p.operation(old) == constant(Operation.DELETE), p.differs(live, old)))

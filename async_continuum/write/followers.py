@@ -49,7 +49,7 @@ class FollowerStatements:
         return {"ac_tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
 
     def _of_leader(self, rows: FromClause) -> Any:
-        led = self.leader.version_table.alias("led")
+        led = self.leader.version_table.alias("ac_led")
         same = (a == b for a, b in zip(self.leader.key_of(led), self.pieces.history.key_of(rows), strict=True))
         return select(led.c[self.leader.operation]).where(*same, led.c[self.leader.begins] == TX).correlate(rows)
 
@@ -88,12 +88,12 @@ class FollowerStatements:
     @property
     def _alive(self) -> Flag:
         p = self.pieces
-        live, versions = p.live_as("live"), p.history.version_table
+        live, versions = p.live_as("ac_live"), p.history.version_table
         return exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
 
     def _after_closing(self) -> ColumnElement[bool]:
         # Reading what was closed orders the two: a version is inserted only after its predecessor has ended.
-        closed = self._closing().returning(*self.pieces.history.key_of(self.pieces.versions)).cte("closed")
+        closed = self._closing().returning(*self.pieces.history.key_of(self.pieces.versions)).cte("ac_closed")
         return select(func.count()).select_from(closed).scalar_subquery().is_not(None)
 
     def _upsert(self, copied: Any) -> Executable:
@@ -122,7 +122,7 @@ class FollowerStatements:
     def _has_another_class(self, rows: FromClause) -> Flag:
         leader, named = self.leader, self.leader.names_class
         assert named is not None
-        before, led = leader.version_table.alias("before"), leader.version_table.alias("led")
+        before, led = leader.version_table.alias("ac_before"), leader.version_table.alias("ac_led")
         same = [a == b for a, b in zip(leader.key_of(before), leader.key_of(led), strict=True)]
         class_before = select(before.c[named]).where(*same, before.c[leader.begins] < TX).correlate(led)
         class_before = class_before.order_by(before.c[leader.begins].desc()).limit(1)

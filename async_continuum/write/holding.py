@@ -25,7 +25,7 @@ def held(
     statement is. ``history`` is that of the statement's table; ``all_of_it``: each execution is held, without `HELD`.
     """
     leader, table = history.leader or history, history.table
-    own = leader.version_table.alias("own")
+    own = leader.version_table.alias("ac_own")
     same = [a == b for a, b in zip(leader.key_of(own), history.key_of(table), strict=True)]
     known = exists(select(null()).select_from(own).where(*same, own.c[leader.begins] == transaction_id))
     exempt = [] if all_of_it else [bindparam(HELD, type_=Boolean()).is_(false())]
@@ -35,7 +35,7 @@ def held(
 def _is_unrecorded(connection: Connection, history: TableHistory) -> list[Flag]:
     """Say that a row is not recorded at all, so that its versions say nothing; often no row is."""
     leader, table = history.leader or history, history.table
-    top: FromClause = table if leader is history else leader.table.alias("top")
+    top: FromClause = table if leader is history else leader.table.alias("ac_top")
     pieces = Pieces(leader, connection.dialect, keys_for(leader.key_types, [()], connection.dialect))
     conditions = [*kept_rows(leader, top), *recorded(pieces, top, gone=True)]
     if not conditions:

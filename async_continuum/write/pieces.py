@@ -82,7 +82,7 @@ class Pieces:
         """The rows of the entity in the tables below are stored as when the version in ``versions`` was made."""
         flags = []
         for place, below in enumerate(self.followers):
-            live, then = below.table.alias(f"live_{place}"), below.version_table.alias(f"then_{place}")
+            live, then = below.table.alias(f"ac_live_{place}"), below.version_table.alias(f"ac_then_{place}")
             here = [a == b for a, b in zip(below.key_of(live), self.history.key_of(versions), strict=True)]
             same = [a == b for a, b in zip(below.key_of(then), below.key_of(live), strict=True)]
             differing = differs([(live.c[name], then.c[name]) for name in below.columns], self.dialect)
@@ -112,17 +112,17 @@ class Pieces:
 
     def is_predecessor(self, versions: FromClause, tx: Id) -> Flag:
         """The version that held when this transaction began: one look-up in the primary key, however long history."""
-        earlier = self.history.version_table.alias("earlier")
+        earlier = self.history.version_table.alias("ac_earlier")
         newest = select(func.max(self.begins(earlier))).where(self.same(earlier, versions), self.begins(earlier) < tx)
         return self.begins(versions) == newest.correlate(versions).scalar_subquery()
 
     def operation_before(self, rows: FromClause, tx: Id) -> ColumnElement[Any]:
         """The operation of the version that held when this transaction began, for the entity in ``rows``; or NULL."""
-        before = self.history.version_table.alias("predecessor")
+        before = self.history.version_table.alias("ac_predecessor")
         found = select(self.operation(before)).where(self.same(before, rows), self.begins(before) < tx)
         return found.order_by(self.begins(before).desc()).limit(1).correlate(rows).scalar_subquery()
 
-    def predecessor(self, rows: FromClause, tx: Id, *, name: str = "predecessor") -> tuple[FromClause, Flag]:
+    def predecessor(self, rows: FromClause, tx: Id, *, name: str = "ac_predecessor") -> tuple[FromClause, Flag]:
         """The version before this transaction's of the entity in ``rows``."""
         before = self.history.version_table.alias(name)
         return before, and_(self.same(before, rows), self.is_predecessor(before, tx))
@@ -182,7 +182,7 @@ class Pieces:
 
     def newer(self, tx: Id) -> Flag:
         """A younger transaction has committed a version of one of these entities: ours was overtaken."""
-        younger = self.history.version_table.alias("younger")
+        younger = self.history.version_table.alias("ac_younger")
         return exists(select(null()).select_from(younger).where(self.among(younger), self.begins(younger) > tx))
 
 
@@ -193,7 +193,7 @@ def stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def close_changed(p: Pieces, tx: Id) -> Update:
     """Close the open versions of live rows that are stored differently now, and of entities that live again."""
-    live = p.live_as("live")
+    live = p.live_as("ac_live")
     changed = exists(
         select(null())
         .select_from(live)
@@ -213,7 +213,7 @@ def close_changed(p: Pieces, tx: Id) -> Update:
 
 def close_all(p: Pieces, tx: Id) -> Update:
     """Close the open versions of rows that go, and of none that somebody else has deleted before."""
-    live = p.live_as("live")
+    live = p.live_as("ac_live")
     going = select(null()).select_from(live).where(p.same(live, p.versions))
     if p.history.record_if is not None:
         going = going.where(or_(*recorded(p, live), p.operation(p.versions) != constant(Operation.DELETE)))
@@ -225,10 +225,10 @@ def close_all(p: Pieces, tx: Id) -> Update:
 def copy_changed(p: Pieces, tx: Id, *, fresh: str) -> Select[Any]:
     """Copy the live rows whose state no earlier version holds; what was to be closed has been closed."""
     if p.history.ends is not None:
-        unchanged: FromClause = p.history.version_table.alias("unchanged")
+        unchanged: FromClause = p.history.version_table.alias("ac_unchanged")
         holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
     else:
-        unchanged, holds = p.predecessor(p.live, tx, name="unchanged")
+        unchanged, holds = p.predecessor(p.live, tx, name="ac_unchanged")
         holds = and_(
             holds,
             p.operation(unchanged) != constant(Operation.DELETE),
@@ -258,7 +258,7 @@ def merged_operation(p: Pieces, own: ColumnElement[Any], *, gone: bool) -> Colum
 def remove_futile(p: Pieces, tx: Id) -> Delete:
     """Take away versions of this transaction that say nothing: inserted and gone, or back where it began."""
     versions = p.history.version_table
-    live = p.live_as("live")
+    live = p.live_as("ac_live")
     before, is_before = p.predecessor(versions, tx)
     alive = exists(select(null()).select_from(live).where(p.same(live, versions)).correlate(versions))
     unchanged = exists(
@@ -285,7 +285,7 @@ def remove_futile(p: Pieces, tx: Id) -> Delete:
 def reopen(p: Pieces, tx: Id) -> Update:
     """Open again the versions that this transaction closed and has no version after any more."""
     versions = p.history.version_table
-    own = versions.alias("own")
+    own = versions.alias("ac_own")
     superseded = exists(
         select(null()).select_from(own).where(p.same(own, versions), p.begins(own) == tx).correlate(versions)
     )

@@ -101,7 +101,7 @@ class PortableStatements:
 
     @cached_property
     def _younger(self) -> Compiled:
-        p, younger = self.pieces, self.pieces.history.version_table.alias("younger")
+        p, younger = self.pieces, self.pieces.history.version_table.alias("ac_younger")
         found = select(literal(1)).select_from(younger).where(p.among(younger), p.begins(younger) > TX)
         # Locking, because what is read without a lock is as old as the transaction's first look.
         return Compiled(found.with_for_update(read=True))
@@ -210,7 +210,7 @@ class PortableStatements:
             values = {name: taken.inserted[name] for name in p.contents}
             values[p.history.operation] = merged_operation(p, p.operation(versions), gone=gone)
             return [taken.on_duplicate_key_update(values)]
-        own = versions.alias("own")
+        own = versions.alias("ac_own")
         recorded = exists(select(null()).select_from(own).where(p.same(own, p.live), p.begins(own) == TX))
         missing = copied.where(~recorded.correlate(p.live))
         return [self._refresh(gone=gone), insert(versions).from_select(p.target, missing, include_defaults=False)]
@@ -223,7 +223,7 @@ class PortableStatements:
             raise ImproperlyConfigured(
                 f"plugins that add columns to version tables are not available on {p.dialect.name}.", option="plugins"
             )
-        live = p.live_as("live")
+        live = p.live_as("ac_live")
         values: dict[str, ColumnElement[Any]] = {
             name: select(live.c[name]).where(p.same(live, versions)).correlate(versions).scalar_subquery()
             for name in p.history.columns

@@ -173,7 +173,7 @@ class PostgresqlStatements:
         p = self.pieces
         if names is None:
             tx: Id = TX
-            overtaken: ColumnElement[Any] = select(p.newer(TX).label("overtaken")).cte("guard").c.overtaken
+            overtaken: ColumnElement[Any] = select(p.newer(TX).label("overtaken")).cte("ac_guard").c.overtaken
             guard = select(overtaken).scalar_subquery()
             allowed: ColumnElement[bool] = type_coerce(guard, NullType()).is_(literal_column("false"))
         else:
@@ -187,13 +187,13 @@ class PostgresqlStatements:
             copied = self._copied(tx, kind.hint, allowed, gone=kind.gone)
             inserted = self._insert(copied, again=kind.again, gone=kind.gone)
         returned = p.returned(*p.history.key, p.history.operation) if kind.beside else []
-        written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("written")
+        written = inserted.returning(*returned or [literal_column("1").label("one")]).cte("ac_written")
         counted = select(func.count()).select_from(written).scalar_subquery()
         result = select(type_coerce(tx, BigInteger()).label("tx"), guard.label("overtaken"), counted.label("rows"))
         if kind.usual and p.keys.count is not None:
             result = result.add_columns(left_of_usual(p, p.keys.count - counted, kind.hint, gone=kind.gone))
         for companion, columns in given:
-            result = result.add_cte(rows_statement(companion, columns, tx).cte(f"rows_of_{companion.name}"))
+            result = result.add_cte(rows_statement(companion, columns, tx).cte(f"ac_rows_of_{companion.name}"))
         if kind.beside:
             writing = Writing(p.history, table, p.dialect, tx, ENTITY, written)
             for number, statement in enumerate(statements_beside(writing, first=kind.first)):
@@ -205,7 +205,7 @@ class PostgresqlStatements:
     def _transaction_row(self, table: Table, names: tuple[str, ...]) -> CTE:
         given = {name: bindparam(f"ac_tx_{name}", type_=table.c[name].type) for name in names}
         values = {"issued_at": clock(self.pieces.dialect), **given}
-        return insert(table).values(values).returning(table.c.id).cte("taken")
+        return insert(table).values(values).returning(table.c.id).cte("ac_taken")
 
     def _copied(self, tx: Id, hint: str, allowed: ColumnElement[bool], *, gone: bool) -> Any:
         p = self.pieces
@@ -214,7 +214,7 @@ class PostgresqlStatements:
             return copied.where(allowed)
         closing = close_all(p, tx) if gone else close_changed(p, tx)
         versions = p.history.version_table
-        closed = closing.where(allowed).returning(*p.returned(*p.history.key, p.history.operation)).cte("closed")
+        closed = closing.where(allowed).returning(*p.returned(*p.history.key, p.history.operation)).cte("ac_closed")
         # Reading what was closed orders the two: a version is inserted only after its predecessor has ended. Not by a
         # join: for a prepared statement PostgreSQL expects ten keys, and would go through what was closed row by row.
         if gone:
@@ -225,7 +225,7 @@ class PostgresqlStatements:
         operation = case(
             (reborn, constant(Operation.INSERT)), (changed, constant(Operation.UPDATE)), else_=p.hint(hint)
         )
-        unchanged = versions.alias("unchanged")
+        unchanged = versions.alias("ac_unchanged")
         holds = and_(p.same(unchanged, p.live), p.is_open(unchanged, tx))
         untouched = ~exists(select(null()).select_from(unchanged).where(holds).correlate(p.live))
         return p.copy(tx, operation).where(p.among(p.live), or_(changed, untouched), allowed)
@@ -250,6 +250,6 @@ class PostgresqlStatements:
 
 
 def _counted(p: Pieces, *, stay: bool = False) -> Executable:
-    found = locked_rows(p, stay=stay).subquery("locked")
+    found = locked_rows(p, stay=stay).subquery("ac_locked")
     count = func.count(distinct(tuple_(*found.c))) if may_have_twins(p.history) else func.count()
     return select(count).select_from(found)

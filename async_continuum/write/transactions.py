@@ -67,7 +67,7 @@ def move_versions(connection: Connection, old: int, new: int, histories: Iterabl
         versions = history.version_table
         begins = versions.c[history.begins]
         if history.ends is not None:
-            own = versions.alias("own")
+            own = versions.alias("ac_own")
             same = [a == b for a, b in zip(history.key_of(own), history.key_of(versions), strict=True)]
             closed_by_us = exists(select(null()).select_from(own).where(*same, own.c[history.begins] == old))
             ends = versions.c[history.ends]

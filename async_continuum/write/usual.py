@@ -44,7 +44,7 @@ def left_of_usual(p: Pieces, unwritten: ColumnElement[int], hint: str, *, gone: 
     """
     if gone or hint != "none":
         return unwritten
-    live, unchanged, changed = p.live_as("live"), p.versions.alias("unchanged"), p.versions.alias("changed")
+    live, unchanged, changed = p.live_as("ac_live"), p.versions.alias("ac_unchanged"), p.versions.alias("ac_changed")
     differs = or_(p.operation(changed) == constant(Operation.DELETE), p.differs(live, changed))
     differing = select(null()).select_from(changed).where(p.same(changed, live), p.ends(changed).is_(None), differs)
     held = select(null()).select_from(unchanged).where(p.same(unchanged, live), p.ends(unchanged).is_(None))
@@ -54,14 +54,14 @@ def left_of_usual(p: Pieces, unwritten: ColumnElement[int], hint: str, *, gone: 
 
 
 def _new(p: Pieces, tx: Id, allowed: Flag) -> Any:
-    known = p.history.version_table.alias("known")
+    known = p.history.version_table.alias("ac_known")
     unknown = ~exists(select(null()).select_from(known).where(p.same(known, p.live)).correlate(p.live))
     return p.copy(tx, constant(Operation.INSERT)).where(p.among(p.live), unknown, allowed)
 
 
 def _changed(p: Pieces, tx: Id, allowed: Flag) -> Any:
     """Close the versions that the live rows differ from, and copy these rows, which need not be read again."""
-    live = p.live_as("live")
+    live = p.live_as("ac_live")
     returned = [stored(live.c[name]).label(name) for name in p.history.columns]
     changed = or_(p.operation(p.versions) == constant(Operation.DELETE), p.differs(live, p.versions))
     closed = _closed(
@@ -87,7 +87,7 @@ def _gone(p: Pieces, tx: Id, allowed: Flag) -> Any:
     writer has closed the one which is seen here, so that it is not closed again, and the row is left for later.
     """
     rows = select(*(stored(p.live.c[name]).label(name) for name in p.history.columns)).where(p.among(p.live))
-    locked = rows.order_by(*p.history.key_of(p.live)).with_for_update().cte("locked")
+    locked = rows.order_by(*p.history.key_of(p.live)).with_for_update().cte("ac_locked")
     closed = _closed(p, tx, _is_in(p, p.versions, locked), allowed, returned=p.returned(*p.history.key))
     copied = select(*(stored(locked.c[name]) for name in p.history.columns), tx, constant(Operation.DELETE))
     return copied.where(_is_in(p, locked, closed))
@@ -98,7 +98,7 @@ def _closed(p: Pieces, tx: Id, *conditions: Flag, returned: Sequence[ColumnEleme
     # come from one transaction, an import, it expects no row at all, and looks up each live row by itself.
     versions = p.history.version_table
     closing = versions.update().where(p.among(versions), p.ends(versions).is_(None), *conditions)
-    return closing.values({p.history.ends: tx}).returning(*returned).cte("closed")
+    return closing.values({p.history.ends: tx}).returning(*returned).cte("ac_closed")
 
 
 def _is_in(p: Pieces, rows: FromClause, others: FromClause) -> Flag:

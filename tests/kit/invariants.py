@@ -126,7 +126,7 @@ def _newest(history: History) -> Subquery:
         partition_by=history.columns(history.versions), order_by=history.versions.c[history.begins].desc()
     )
     ranked = select(history.versions, place.label("place_from_the_end")).subquery()
-    return select(ranked).where(ranked.c.place_from_the_end == 1).subquery("newest")
+    return select(ranked).where(ranked.c.place_from_the_end == 1).subquery("its_newest")
 
 
 def _offenders(

@@ -443,6 +443,24 @@ def _(base):
     return Transaction
 
 
+@mapping("a user class called like a version class", new=NEW, change=CHANGE)
+def _(base):
+    class ArticleVersion(base):
+        __tablename__ = "edition"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        article_id: Mapped[int | None] = mapped_column(ForeignKey("article.id"))
+        article = relationship("Article", back_populates="editions")
+
+    class Article(Versioned, base):
+        __tablename__ = "article"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        # Found by its name, which the version class has as well.
+        editions = relationship("ArticleVersion", back_populates="article")
+
+    return Article
+
+
 @mapping("a column added to its class later", new=NEW, change={"later": 1})
 def _(base):
     class Article(Versioned, base):

@@ -99,7 +99,7 @@ PROMISED = """
     include over a global exclude | native_versioning | create_models, for all but one | create_tables
     the names of our columns | a strategy of its own | use_module_name | transaction_table_name | the audit schema
     record_if | past_default | unrecorded | append_only | every option at once
-    columns of the user's own called like ours
+    columns of the user's own called like ours | a user class called like a version class
 """
 
 

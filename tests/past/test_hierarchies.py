@@ -207,6 +207,11 @@ async def test_a_hierarchy_is_asked_in_the_past_as_it_was_asked_then(sessions, m
             ("Cat", (3,)): (Operation.UPDATE, ["lives"]),
             ("Kitten", (4,)): (Operation.UPDATE, ["toy"]),
         }
+        every = changes_between(session, [models.Kitten, models.Animal, models.Cat, models.Dog], first, second)
+        assert [change.key for change in await every] == [(1,), (2,), (3,), (4,)]
+        assert await every.count() == 4
+        below = changes_between(session, [models.Dog, models.Kitten, models.Cat], first, second)
+        assert [change.key for change in await below] == [(2,), (3,), (4,)]
         kittens = await changes_between(session, models.Kitten, first, last)
         assert [(change.operation, type(change.before)) for change in kittens] == [
             (Operation.DELETE, version_class(models.Kitten))
