@@ -20,11 +20,10 @@ from async_continuum.manager.statements import (
     keys_named,
     keys_of_values,
     moves_keys,
-    moves_what_it_meets,
     rows_matched,
-    updates_too,
     will_tell_keys,
 )
+from async_continuum.manager.upserts import moves_what_it_meets, updates_too
 from async_continuum.record import Key, changes_of_table
 
 

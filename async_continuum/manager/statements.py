@@ -27,6 +27,7 @@ from sqlalchemy.sql.expression import AliasedReturnsRows, UpdateBase
 from sqlalchemy.types import NullType
 
 from async_continuum.build import TableHistory
+from async_continuum.manager.upserts import by_key, is_upsert
 from async_continuum.record import Key
 
 Parameters = Sequence[Mapping[str, Any]]
@@ -65,52 +66,13 @@ def assigned(statement: Update | Insert) -> dict[str, Any]:
     # Private: a statement tells nobody else what it assigns. ``_ordered_values`` is gone since SQLAlchemy 2.1.
     ordered = getattr(statement, "_ordered_values", None)
     values: Mapping[Any, Any] = dict(ordered) if ordered else statement._values or {}
-    return _by_key(values)
-
-
-def _by_key(values: Mapping[Any, Any]) -> dict[str, Any]:
-    return {getattr(column, "key", column): value for column, value in values.items()}
+    return by_key(values)
 
 
 def moves_keys(history: TableHistory, statement: Update, parameters: Parameters) -> bool:
     """Say whether an UPDATE assigns to a column of the key."""
     named = set(assigned(statement)) | (set(parameters[0]) if parameters else set())
     return not named.isdisjoint(history.key)
-
-
-def is_upsert(statement: Insert) -> bool:
-    """Say whether an INSERT may touch rows that are there already."""
-    # Private: the clause stands behind VALUES by dialects' own methods, such as ``on_conflict_do_update``.
-    return statement._post_values_clause is not None or bool(statement._prefixes)
-
-
-def _updates(statement: Insert) -> list[Any]:
-    # Private, as above; SQLite takes several of them.
-    clause: Any = statement._post_values_clause
-    within = () if clause is None else visitors.iterate(clause)
-    return [each for each in within if getattr(each, "__visit_name__", None) == "on_conflict_do_update"]
-
-
-def updates_too(statement: Insert) -> bool:
-    """Say whether an INSERT updates the rows that it finds in its way."""
-    return bool(_updates(statement))
-
-
-def moves_what_it_meets(history: TableHistory, statement: Insert) -> bool:
-    """Say whether an INSERT may give another key to a row that it finds in its way."""
-    primary = history.table.primary_key
-    for clause in _updates(statement):
-        target = {getattr(each, "key", each) for each in clause.inferred_target_elements or ()}
-        constraint = getattr(clause, "constraint_target", None)
-        if constraint is not None and constraint in (primary.name, f"{history.table.name}_pkey"):
-            target |= {column.key for column in primary}
-        # A list of pairs before SQLAlchemy 2.1.
-        for key, value in _by_key(dict(clause.update_values_to_set)).items():
-            # What the row is found by it has already, and its own value changes nothing.
-            known = isinstance(value, Column) and (value.table is history.table or key in target)
-            if key in history.key and not (known and value.key == key):
-                return True
-    return False
 
 
 def will_tell_keys(history: TableHistory, statement: Insert, parameters: Parameters) -> bool:
@@ -131,7 +93,7 @@ def will_tell_keys(history: TableHistory, statement: Insert, parameters: Paramet
 def _rows_of_values(statement: Insert) -> list[Mapping[str, Any]] | None:
     # Private, as above: several rows of values in one statement.
     rows: list[Any] = [row for rows in statement._multi_values for row in rows]
-    return [_by_key(row) if isinstance(row, Mapping) else {} for row in rows] or None
+    return [by_key(row) if isinstance(row, Mapping) else {} for row in rows] or None
 
 
 def _are_plain(history: TableHistory, given: Mapping[str, Any]) -> bool:
