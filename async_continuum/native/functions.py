@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from async_continuum.native import beside, joined
+from async_continuum.native import beside, joined, usual
 from async_continuum.native import recording as part
 from async_continuum.native.chained import words_of_chain
 from async_continuum.native.guarding import refuse_another
@@ -38,6 +38,8 @@ DECLARE
     ac_tx pg_catalog.int8;
     ac_before pg_catalog.int8;
     ac_closed pg_catalog.int8;
+    ac_n record;
+    ac_moved pg_catalog.bool;
     ac_taken pg_catalog.bool := false;
 BEGIN
     IF ac_off {NE} '' AND (ac_off {EQ} '*' OR pg_catalog.strpos(ac_off, {literal(f"|{plan.fullname}|")}) {NE} 0) THEN
@@ -65,7 +67,7 @@ def _insert(w: Words) -> str:
         INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM {new_rows} n;
         {beside.name_class(w, new_rows)}
         RETURN NULL;
-    END IF;{_live(w, rows, "0", inserted=True)}"""
+    END IF;{usual.note_arrivals(w, new_rows)}{_live(w, rows, "0", inserted=True)}"""
 
 
 def _update(w: Words) -> str:
@@ -79,11 +81,6 @@ def _update(w: Words) -> str:
         take = part.take("EXISTS (SELECT FROM new_rows)")
         return f"""{take}{part.give_way(w, both)}{part.record_gone(w, gone, deleted=False)}{_live(w, rows, hint)}"""
     rows, new_rows = part.stored_among(w, "new_rows"), w.only("new_rows")
-    fast = ""
-    if w.plan.ends is not None:
-        closed = part.close(w, new_rows, f"b.{w.operation} {NE} 2 AND {w.differs('b', 'n')}")
-        one = part.close_one(w, new_rows, f"b.{w.operation} {NE} 2 AND {w.differs_from_one('b', new_rows)}")
-        fast = _at_once(w, one, closed, new_rows, 1)
     known = f"(SELECT true AS found FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} LIMIT 1) known"
     hint = f"CASE WHEN o.{quoted(w.plan.key[0])} IS NULL THEN 0 ELSE 1 END"
     unchanged = f"(b.operation IS NULL AND NOT {w.differs('o', 'n')}) IS NOT TRUE"
@@ -91,10 +88,9 @@ def _update(w: Words) -> str:
     paired = part.write_live(w, rows, hint, joined=f"LEFT JOIN {before} ON {w.same('o', 'n')}", where=unchanged)
     # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
     paired = f"EXECUTE {_as_text(paired)} USING ac_tx;{beside.name_class(w, rows)}"
-    anything = part.says_something(w, new_rows)
-    if w.going("r"):
-        anything += f" OR EXISTS (SELECT FROM {gone} n)"
-    return f"""{part.take(anything)}{fast}{part.give_way(w, both)}
+    anything = f"{part.says_something(w, new_rows)} OR EXISTS (SELECT FROM {gone} n)"
+    first = part.take(anything) if w.plan.ends is None else usual.update(w)
+    return f"""{first}{part.give_way(w, both)}
     IF EXISTS (SELECT FROM {gone} n) THEN{part.record_gone(w, gone, deleted=False)}
     END IF;
     IF {part.says_something(w, rows)} THEN{part.close_changed(w, rows)}
@@ -111,13 +107,8 @@ def _delete(w: Words) -> str:
     if w.plan.twins is not None:
         rest = _live(w, part.stored_among(w, "old_rows"), "1")
         return f"""{take}{part.give_way(w, "old_rows")}{part.record_gone(w, gone, deleted=True)}{rest}"""
-    fast = ""
-    if w.plan.ends is not None:
-        gone_for_good = f"b.{w.operation} {NE} 2 AND (SELECT true FROM {w.live} l WHERE {{}} LIMIT 1) IS NULL"
-        closed = part.close(w, old_rows, gone_for_good.format(w.same("l", "n").replace("{", "{{")))
-        one = part.close_one(w, old_rows, gone_for_good.format(w.same_as_one("l", old_rows)))
-        fast = _at_once(w, one, closed, old_rows, 2)
-    return f"""{take}{fast}{part.give_way(w, gone)}{part.record_gone(w, gone, deleted=True)}"""
+    first = take if w.plan.ends is None else usual.delete(w)
+    return f"""{first}{part.give_way(w, gone)}{part.record_gone(w, gone, deleted=True)}"""
 
 
 def _truncate(w: Words) -> str:
@@ -136,34 +127,6 @@ def _refuse_truncation(w: Words) -> str:
 def _live(w: Words, rows: str, hint: str, *, inserted: bool = False) -> str:
     close, settle = part.close_changed(w, rows), part.settle_live(w, rows)
     return f"{part.give_way(w, rows)}{close}{part.write_live(w, rows, hint, inserted=inserted)}{settle}"
-
-
-def _at_once(w: Words, close_one: str, close: str, rows: str, operation: int) -> str:
-    """Two statements for what happens nearly always: every row has an open version, which ends now.
-
-    And a shorter way for one row alone, as the ORM sends a thousand times in a flush of a thousand objects.
-    """
-    insert, rows_n = f"INSERT INTO {w.versions} ({w.target})", f"{rows} n"
-    if operation == 2:
-        insert += f" SELECT {w.gone('n')}, ac_tx, 2{w.all_changed}"
-    else:
-        insert += f" SELECT {w.of('n')}, ac_tx, 1{w.changed}"
-        if w.plan.flags:
-            b = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
-            rows_n += f" CROSS JOIN LATERAL {b}"
-    name = beside.name_class(w, rows)
-    return f"""
-    {close_one}
-    IF FOUND THEN
-        {insert} FROM {rows_n};{name}
-        RETURN NULL;
-    END IF;
-    {close}
-    GET DIAGNOSTICS ac_closed = ROW_COUNT;
-    {insert} FROM {rows_n} WHERE ac_closed {EQ} (SELECT pg_catalog.count(*) FROM {rows} n);
-    IF FOUND THEN{name}
-        RETURN NULL;
-    END IF;"""
 
 
 def _as_text(statement: str) -> str:

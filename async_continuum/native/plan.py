@@ -17,7 +17,7 @@ from async_continuum.native.conditions import Condition, classes_of, kept_condit
 from async_continuum.native.written import frozen, listed
 
 # What the text of the triggers has been since; a new text makes installed triggers stale.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,11 @@ def close(w: Words, rows: str, condition: str) -> str:
     return f"{update_ends(w, rows, f'CROSS JOIN LATERAL {found} b', 'ac_tx')};"
 
 
-def close_one(w: Words, rows: str, condition: str) -> str:
-    """Close the open version of the only one of the ``rows``; of none, where there are more."""
+def close_one(w: Words, condition: str) -> str:
+    """Close the open version of the row ``ac_n``."""
     return (
-        f"UPDATE ONLY {w.versions} AS b SET {w.ends}=ac_tx WHERE (SELECT true FROM {rows} n LIMIT 1 OFFSET 1) IS NULL"
-        f" AND {w.same_as_one('b', rows)} AND b.{w.ends} IS NULL AND b.{w.begins} {LT} ac_tx AND {condition};"
+        f"UPDATE ONLY {w.versions} AS b SET {w.ends}=ac_tx WHERE {w.same('b', 'ac_n')} AND b.{w.ends} IS NULL"
+        f" AND b.{w.begins} {LT} ac_tx AND {condition};"
     )
 
 
@@ -204,14 +204,19 @@ def record_gone(w: Words, rows: str, *, deleted: bool) -> str:
     return f"\n    {closed}{write_gone(w, rows, deleted=deleted)}{settle_gone(w, rows)}"
 
 
-def take(anything: str) -> str:
-    """Sign the running transaction, where there is something to record."""
-    # Late: by now this transaction holds the locks on its rows.
-    return f"""
-    IF ac_tx IS NULL THEN
+def take(anything: str = "") -> str:
+    """Sign the running transaction, where there is something to record; without a condition, there is."""
+    unless = (
+        f"""
         IF NOT ({anything}) THEN
             RETURN NULL;
-        END IF;
+        END IF;"""
+        if anything
+        else ""
+    )
+    # Late: by now this transaction holds the locks on its rows.
+    return f"""
+    IF ac_tx IS NULL THEN{unless}
         ac_tx := @@take@@();
         ac_taken := true;
     END IF;"""

@@ -144,16 +144,9 @@ class Words:
         """Two rows that are stored differently in a column that history keeps."""
         return f"ROW({self.of(a)})::pg_catalog.record {DIFFERS} ROW({self.of(b)})::pg_catalog.record"
 
-    def same_as_one(self, a: str, rows: str) -> str:
-        """A row of the same entity as the only one of ``rows``."""
-        keys = (quoted(name) for name in self.plan.key)
-        pairs = (f"{a}.{key} @@equals{i}@@ (SELECT n.{key} FROM {rows} n LIMIT 1)" for i, key in enumerate(keys))
-        return " AND ".join(pairs)
-
-    def differs_from_one(self, a: str, rows: str) -> str:
-        """A row that is stored otherwise than the only one of ``rows``."""
-        one = f"(SELECT ROW({self.of('n')})::pg_catalog.record FROM {rows} n LIMIT 1)"
-        return f"ROW({self.of(a)})::pg_catalog.record {DIFFERS} {one}"
+    def differs_from_one(self, a: str) -> str:
+        """A row that is stored otherwise than ``ac_n``, which holds the columns that history keeps."""
+        return f"ROW({self.of(a)})::pg_catalog.record {DIFFERS} ac_n"
 
     def wanted(self, row: str) -> str:
         """A live row that is recorded; empty where all are."""
