@@ -223,6 +223,14 @@ class OursNative(Ours):
     backends = ("postgresql",)
     native = True
 
+    @contextmanager
+    def muted(self, connection: Connection) -> Iterator[None]:
+        # What `versioning_disabled()` tells the triggers.
+        setting = text("SELECT set_config('async_continuum.disabled', :value, true)")
+        connection.execute(setting, {"value": "*"})
+        yield
+        connection.execute(setting, {"value": ""})
+
 
 class OursSync(Ours):
     """async_continuum in a synchronous session, for the comparison with the peers on their own drivers."""

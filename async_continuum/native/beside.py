@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from async_continuum.native import lookups as look
 from async_continuum.native.plan import CompanionPlan, TransactionPlan
 from async_continuum.native.text import EQ, NE, Words, literal, quoted
 
@@ -21,10 +22,7 @@ def name_class(w: Words, rows: str) -> str:
         return ""
     into = f"{_table(companion)} ({quoted(companion.transaction_id)}, {quoted(companion.names or '')})"
     if w.plan.classes:
-        own = (
-            f"(SELECT {_class_of(w, 'own')} AS name FROM ONLY {w.versions} own WHERE {w.same('own', 'n')}"
-            f" AND own.{w.begins} {EQ} ac_tx LIMIT 1) own"
-        )
+        own = look.own(w, f"{_class_of(w, 'own')} AS name")
         return f"""
         INSERT INTO {into} SELECT DISTINCT ac_tx, own.name FROM {rows} n CROSS JOIN LATERAL {own}
         ON CONFLICT DO NOTHING;"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from async_continuum.native import beside, joined, usual
+from async_continuum.native import lookups as look
 from async_continuum.native import recording as part
 from async_continuum.native.chained import words_of_chain
 from async_continuum.native.guarding import refuse_another
@@ -63,7 +64,7 @@ def _insert(w: Words) -> str:
     if w.plan.twins is not None:
         return take + _live(w, rows, "0", inserted=True)
     return f"""{take}
-    IF NOT EXISTS (SELECT FROM {new_rows} n CROSS JOIN LATERAL {part.newest(w, "true")}) THEN
+    IF NOT EXISTS (SELECT FROM {new_rows} n CROSS JOIN LATERAL {look.newest(w, "true")}) THEN
         INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM {new_rows} n;
         {beside.name_class(w, new_rows)}
         RETURN NULL;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from async_continuum.native import lookups as look
 from async_continuum.native import recording as part
 from async_continuum.native.chained import ChainedWords, LeadingWords, words_of_chain
 from async_continuum.native.plan import TriggerPlan
@@ -47,7 +48,7 @@ def recording(plan: TriggerPlan, role: str) -> str:
 def _lock(top: LeadingWords, keys: str) -> str:
     # Two writers of different tables of one entity would not wait for one another, and miss what the other did.
     return f"""
-    PERFORM true FROM {keys} n LEFT JOIN LATERAL {part.own(top, "true AS found")} ON true
+    PERFORM true FROM {keys} n LEFT JOIN LATERAL {look.own(top, "true AS found")} ON true
     CROSS JOIN LATERAL (SELECT FROM {top.live} l WHERE {top.same("l", "n")} FOR NO KEY UPDATE) l
     WHERE own.found IS NULL;"""
 
@@ -58,7 +59,7 @@ def _take(top: LeadingWords, own: ChainedWords, role: str, keys: str, alive: str
     elif own is top and role == "insert":
         anything = f"EXISTS (SELECT FROM {top.only('new_rows')} n)"
     else:
-        known = f"EXISTS (SELECT FROM {keys} n CROSS JOIN LATERAL {part.newest(top, 'true')})"
+        known = f"EXISTS (SELECT FROM {keys} n CROSS JOIN LATERAL {look.newest(top, 'true')})"
         anything = f"{known} OR EXISTS (SELECT FROM {alive} n)"
         if role == "update":
             gone = part.gone_among(own, "old_rows") if own is top else _gone_below(own, role)
@@ -71,7 +72,7 @@ def _at_once(top: LeadingWords, own: ChainedWords, role: str) -> str:
     if role != "insert":
         return ""
     rows = top.only("new_rows") if own is top else "new_rows"
-    known = f"SELECT FROM {rows} n CROSS JOIN LATERAL {part.newest(own, 'true', before=_EVER)}"
+    known = f"SELECT FROM {rows} n CROSS JOIN LATERAL {look.newest(own, 'true', before=_EVER)}"
     if own is top:
         others = " ".join(
             f"OR EXISTS (SELECT FROM new_rows n CROSS JOIN LATERAL"
@@ -133,7 +134,7 @@ def _images(top: LeadingWords, own: ChainedWords, rows: str) -> str:
 def _not_ended(top: LeadingWords, alive: str) -> str:
     # Nothing is truncated yet when this is called. What goes with it from the topmost table has ended by now, or has
     # no version any more.
-    last = part.newest(top, f"b.{top.operation} AS operation", before=_EVER)
+    last = look.newest(top, f"b.{top.operation} AS operation", before=_EVER)
     return f"(SELECT n.* FROM {alive} n CROSS JOIN LATERAL {last} WHERE b.operation {NE} 2)"
 
 
@@ -148,7 +149,7 @@ def _gone_below(own: ChainedWords, role: str) -> str:
 def _left(top: LeadingWords, own: ChainedWords, role: str) -> str:
     """Version rows of this table that are gone, whether their entities are or not."""
     gone = _gone_below(own, role)
-    before = part.newest(own, f"b.{own.operation} AS operation", before="ac_tx")
+    before = look.newest(own, f"b.{own.operation} AS operation", before="ac_tx")
     entity = (
         f"(SELECT e.{top.operation} AS operation FROM ONLY {top.versions} e WHERE {top.is_row_of('e', own, 'n')}"
         f" AND e.{top.begins} {LT} ac_tx ORDER BY e.{top.begins} DESC LIMIT 1) e"
@@ -163,7 +164,7 @@ def _left(top: LeadingWords, own: ChainedWords, role: str) -> str:
         f" ELSE e.operation IS NULL AND led.operation IS DISTINCT FROM 0 END"
     )
     ends = f"(led.operation IS NOT NULL OR (e.operation {NE} 2 AND {lives} IS NULL))"
-    mine = part.own(own, "own.ctid AS at")
+    mine = look.own(own, "own.ctid AS at")
     return f"""
     {"" if own.plan.ends is None else part.close(own, gone, f"b.{own.operation} {NE} 2")}
     INSERT INTO {own.versions} AS own ({own.target})
@@ -177,10 +178,7 @@ def _left(top: LeadingWords, own: ChainedWords, role: str) -> str:
 def _lead(top: LeadingWords, own: Words) -> str:
     """Look up what this transaction says of the entity of ``n``, as ``led``."""
     assert isinstance(own, ChainedWords)
-    return (
-        f"(SELECT led.{top.operation} AS operation FROM ONLY {top.versions} led"
-        f" WHERE {top.is_row_of('led', own, 'n')} AND led.{top.begins} {EQ} ac_tx LIMIT 1) led"
-    )
+    return look.written(top, top.is_row_of("led", own, "n"), f"led.{top.operation} AS operation", "led")
 
 
 def _follow(top: LeadingWords, w: ChainedWords, keys: str, *, truncated: bool, own: bool) -> str:
@@ -200,17 +198,17 @@ def _follow(top: LeadingWords, w: ChainedWords, keys: str, *, truncated: bool, o
         )
         says = f" WHERE led.operation IS NOT NULL AND (b.operation {NE} 2 OR {lives} IS NOT NULL)"
         close = f"{part.update_ends(w, keys, f'{lead} CROSS JOIN LATERAL {opened}', 'ac_tx', says)};"
-        closed = part.newest(w, f"b.ctid AS at, b.{w.ends} AS ends, b.{w.operation} AS operation", before="ac_tx")
-        ended = f"{lead} CROSS JOIN LATERAL {closed} LEFT JOIN LATERAL {part.own(w, 'true AS found')} ON true"
+        closed = look.newest(w, f"b.ctid AS at, b.{w.ends} AS ends, b.{w.operation} AS operation", before="ac_tx")
+        ended = f"{lead} CROSS JOIN LATERAL {closed} LEFT JOIN LATERAL {look.own(w, 'true AS found')} ON true"
         undone = f"(led.operation IS NULL OR (b.operation {EQ} 2 AND {lives} IS NULL))"
         where = f" WHERE b.ends {EQ} ac_tx AND own.found IS NULL AND {undone}"
         reopen = f"{part.update_ends(w, keys, ended, 'NULL', where)};"
-    mine = part.own(w, "own.ctid AS at")
+    mine = look.own(w, "own.ctid AS at")
     flags = compared = ""
     if w.plan.flags:
         another = f"(led.operation {NE} 1 OR b.operation IS NULL"
         flags = w.changed.replace("(b.operation IS NULL", another)
-        b = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
+        b = look.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
         compared = f" LEFT JOIN LATERAL {b} ON true"
     stays = f"(own.{w.operation} {NE} 2 OR excluded.{w.operation} {EQ} 2) AND " if truncated else ""
     return f"""
@@ -247,11 +245,11 @@ def _another_class(top: LeadingWords, w: ChainedWords) -> str:
         return "false"
     named = quoted(top.plan.names_class)
 
-    def of(alias: str, when: str) -> str:
+    def newest(alias: str, when: str = "") -> str:
         return (
             f"(SELECT ROW({alias}.{named})::pg_catalog.record FROM ONLY {top.versions} {alias}"
-            f" WHERE {top.is_row_of(alias, w, 'n')} AND {alias}.{top.begins} {when}"
-            f" ORDER BY {alias}.{top.begins} DESC LIMIT 1)"
+            f" WHERE {top.is_row_of(alias, w, 'n')}{when} ORDER BY {alias}.{top.begins} DESC LIMIT 1)"
         )
 
-    return f"led.operation {NE} 2 AND {of('now', f'{EQ} ac_tx')} {DIFFERS} {of('was', f'{LT} ac_tx')}"
+    # Where it is led, the newest is what this transaction says.
+    return f"led.operation {NE} 2 AND {newest('now')} {DIFFERS} {newest('was', f' AND was.{top.begins} {LT} ac_tx')}"

@@ -1,34 +1,13 @@
 """Write what a trigger does with the rows of one statement: the same net history as a recorded flush leaves.
 
-Each part goes over ``rows``, which the function sees as ``n``: a transition table or a query over one. Versions are
-looked up by LATERAL queries with a LIMIT, which PostgreSQL runs as one look-up in an index for each row: the plans
-are kept for the life of a connection, and one that was made for a statement of many rows (a hash of the whole version
-table) must not serve a statement of one.
+Each part goes over ``rows``, which the function sees as ``n``: a transition table or a query over one.
 """
 
 from __future__ import annotations
 
 from async_continuum.native.beside import name_class
-from async_continuum.native.text import EQ, GT, LT, NE, Words
-
-
-def newest(w: Words, fields: str, *, before: str | None = None) -> str:
-    """Look up the newest version of ``n``, or the newest that begins before a transaction; as ``b``."""
-    if before is None and w.plan.ends is not None:
-        return f"(SELECT {fields} FROM ONLY {w.versions} b WHERE {w.same('b', 'n')} AND b.{w.ends} IS NULL LIMIT 1) b"
-    earlier = "" if before is None else f" AND b.{w.begins} {LT} {before}"
-    return (
-        f"(SELECT {fields} FROM ONLY {w.versions} b WHERE {w.same('b', 'n')}{earlier}"
-        f" ORDER BY b.{w.begins} DESC LIMIT 1) b"
-    )
-
-
-def own(w: Words, fields: str, condition: str = "") -> str:
-    """Look up the version of ``n`` that this transaction has written already; as ``own``."""
-    return (
-        f"(SELECT {fields} FROM ONLY {w.versions} own WHERE {w.same('own', 'n')}"
-        f" AND own.{w.begins} {EQ} ac_tx{condition} LIMIT 1) own"
-    )
+from async_continuum.native.lookups import newest, own, younger
+from async_continuum.native.text import EQ, LT, NE, Words
 
 
 def says_something(w: Words, rows: str) -> str:
@@ -42,14 +21,13 @@ def says_something(w: Words, rows: str) -> str:
 
 def give_way(w: Words, rows: str) -> str:
     """Take a later id where a younger transaction has changed one of the rows and committed."""
-    younger = f"(SELECT FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} AND v.{w.begins} {GT} ac_tx LIMIT 1) younger"
     closed = (
         f"(SELECT v.ctid AS at FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} AND v.{w.ends} {EQ} ac_before LIMIT 1)"
     )
     # Versions that were closed by this statement have no successor yet by which they could be found.
     follow = "" if w.plan.ends is None else f"{update_ends(w, rows, f'CROSS JOIN LATERAL {closed} b', 'ac_tx')};"
     return f"""
-    IF EXISTS (SELECT FROM {rows} n CROSS JOIN LATERAL {younger}) THEN
+    IF EXISTS (SELECT FROM {rows} n CROSS JOIN LATERAL {younger(w)}) THEN
         ac_before := ac_tx;
         ac_tx := @@overtaken@@(ac_before);
         {follow}
@@ -154,7 +132,7 @@ def settle_live(w: Words, rows: str) -> str:
     return settle(
         w,
         rows,
-        f"SELECT own.at FROM {rows} n CROSS JOIN LATERAL {own(w, 'own.ctid AS at', f' AND own.{w.operation} {NE} 0')}"
+        f"SELECT own.at FROM {rows} n CROSS JOIN LATERAL {own(w, 'own.ctid AS at', f'{NE} 0')}"
         f" CROSS JOIN LATERAL {b} WHERE b.operation {NE} 2 AND NOT b.differs",
     )
 
@@ -164,7 +142,7 @@ def settle_gone(w: Words, rows: str) -> str:
     return settle(
         w,
         rows,
-        f"SELECT own.at FROM {rows} n CROSS JOIN LATERAL {own(w, 'own.ctid AS at', f' AND own.{w.operation} {EQ} 0')}",
+        f"SELECT own.at FROM {rows} n CROSS JOIN LATERAL {own(w, 'own.ctid AS at', f'{EQ} 0')}",
     )
 
 

@@ -10,6 +10,7 @@ its deletions look whether anybody bears the key.
 
 from __future__ import annotations
 
+from async_continuum.native import lookups as look
 from async_continuum.native import recording as part
 from async_continuum.native.beside import name_class
 from async_continuum.native.text import EQ, NE, Words
@@ -21,7 +22,7 @@ def note_arrivals(w: Words, rows: str) -> str:
     """Note that some of the inserted ``rows`` have come to keys that history says are alive."""
     if w.plan.ends is None:
         return ""
-    alive = part.newest(w, f"b.{w.operation} AS operation")
+    alive = look.newest(w, f"b.{w.operation} AS operation")
     return f"""
     IF EXISTS (SELECT FROM {rows} n CROSS JOIN LATERAL {alive} WHERE b.operation {NE} 2) THEN
         {_note}
@@ -33,7 +34,7 @@ def update(w: Words) -> str:
     rows, key = w.only("new_rows"), w.of("r", w.plan.key)
     many = one = f"SELECT {w.of('n')}, ac_tx, 1{w.changed} FROM {rows} n"
     if w.plan.flags:
-        compared = part.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
+        compared = look.newest(w, f"b.{w.operation} AS operation{w.compared}", before="ac_tx")
         many = one = f"{many} CROSS JOIN LATERAL {compared}"
     else:
         one = f"SELECT {w.of('ac_n')}, ac_tx, 1"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, exists, func, insert, null, or_, select, type_coerce
+from sqlalchemy import Connection, Executable, and_, case, exists, func, insert, null, or_, select, type_coerce
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import NullType
@@ -48,13 +48,24 @@ class FollowerStatements:
     def _parameters(self, keys: AnyKeys, transaction_id: int) -> dict[str, Any]:
         return {"ac_tx": transaction_id, **self.pieces.keys.bind(keys, "keys")}
 
-    def _of_leader(self, rows: FromClause) -> Any:
-        led = self.leader.version_table.alias("ac_led")
+    def _of_leader(self, rows: FromClause, *wanted: Flag) -> ColumnElement[Any]:
+        """The operation of the version that this transaction has of the entity in ``rows``, or NULL.
+
+        The newest one, if it is the transaction's: PostgreSQL, whose statistics end before this transaction, would
+        look for its id alone, and go over all that it has written, for each row.
+        """
+        led = self._led
         same = (a == b for a, b in zip(self.leader.key_of(led), self.pieces.history.key_of(rows), strict=True))
-        return select(led.c[self.leader.operation]).where(*same, led.c[self.leader.begins] == TX).correlate(rows)
+        mine = case((and_(led.c[self.leader.begins] == TX, *wanted), led.c[self.leader.operation]))
+        newest = select(mine).where(*same).order_by(led.c[self.leader.begins].desc()).limit(1)
+        return newest.correlate(rows).scalar_subquery()
+
+    @cached_property
+    def _led(self) -> FromClause:
+        return self.leader.version_table.alias("ac_led")
 
     def _leads(self, rows: FromClause) -> Flag:
-        return exists(self._of_leader(rows))
+        return self._of_leader(rows).is_not(None)
 
     @cached_property
     def _live(self) -> list[Executable]:
@@ -67,7 +78,7 @@ class FollowerStatements:
     def _written(self, *, gone: bool) -> list[Executable]:
         p = self.pieces
         versions = p.history.version_table
-        operation = self._of_leader(p.live).scalar_subquery()
+        operation = self._of_leader(p.live)
         copied = p.copy(TX, operation, gone=gone).where(p.among(p.live), self._leads(p.live))
         if p.dialect.name == "postgresql":
             return [self._upsert(copied if p.history.ends is None else copied.where(self._after_closing()))]
@@ -122,15 +133,13 @@ class FollowerStatements:
     def _has_another_class(self, rows: FromClause) -> Flag:
         leader, named = self.leader, self.leader.names_class
         assert named is not None
-        before, led = leader.version_table.alias("ac_before"), leader.version_table.alias("ac_led")
+        before, led = leader.version_table.alias("ac_before"), self._led
         same = [a == b for a, b in zip(leader.key_of(before), leader.key_of(led), strict=True)]
         class_before = select(before.c[named]).where(*same, before.c[leader.begins] < TX).correlate(led)
         class_before = class_before.order_by(before.c[leader.begins].desc()).limit(1)
-        here = [a == b for a, b in zip(leader.key_of(led), self.pieces.history.key_of(rows), strict=True)]
         another = led.c[named].is_distinct_from(class_before.scalar_subquery())
         alive = type_coerce(led.c[leader.operation], NullType()) != constant(Operation.DELETE)
-        mine = led.c[leader.begins] == TX
-        return exists(select(null()).select_from(led).where(*here, mine, alive, another).correlate(rows))
+        return self._of_leader(rows, alive, another).is_not(None)
 
     @cached_property
     def _reopened(self) -> Executable | None:

@@ -285,9 +285,13 @@ def remove_futile(p: Pieces, tx: Id) -> Delete:
 def reopen(p: Pieces, tx: Id) -> Update:
     """Open again the versions that this transaction closed and has no version after any more."""
     versions = p.history.version_table
-    own = versions.alias("ac_own")
+    later = versions.alias("ac_later")
+    # What comes after is this transaction's; by its id alone PostgreSQL would go over all that it has written.
     superseded = exists(
-        select(null()).select_from(own).where(p.same(own, versions), p.begins(own) == tx).correlate(versions)
+        select(null())
+        .select_from(later)
+        .where(p.same(later, versions), p.begins(later) > p.begins(versions))
+        .correlate(versions)
     )
     update = versions.update().where(p.among(versions), p.ends(versions) == tx, ~superseded)
     return update.values({p.history.ends: null()})

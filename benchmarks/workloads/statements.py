@@ -49,7 +49,7 @@ class StatementUpdate(Workload):
 
     name = "statement.update"
     title = f"one update() of {CHANGED:,} of {ROWS:,} rows"
-    only = frozenset({"plain", "ours", "ours-subquery", "floor-row", "floor-statement", "floor-sent"})
+    only = frozenset({"plain", "ours", "ours-subquery", "ours-native", "floor-row", "floor-statement", "floor-sent"})
     repeats = 1
 
     async def before(self) -> None:
