@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Table, and_, inspect, select, type_coerce
+from sqlalchemy import Column, Table, and_, inspect, literal_column, select, type_coerce
 from sqlalchemy.orm import Mapper, RelationshipProperty, composite, foreign, relationship, remote, synonym
 from sqlalchemy.sql import ColumnElement, FromClause, visitors
 
@@ -231,5 +231,8 @@ def _identity(end: str, history: TableHistory, versions: FromClause) -> list[Any
 
 def _same(end: str, history: TableHistory, links: FromClause) -> ColumnElement[bool]:
     now = history.version_table
-    named = {name: now.c[name] for name in history.key} | {"begins": now.c[history.begins]}
+    # An id that a query gives is not passed on to the links by this: PostgreSQL would go over all links of all versions
+    # of a transaction, where it has no statistics of it, for each of them.
+    begins = now.c[history.begins] + literal_column("0")
+    named: dict[str, ColumnElement[Any]] = {**{name: now.c[name] for name in history.key}, "begins": begins}
     return and_(*(column == foreign(links.c[f"{end}_{name}"]) for name, column in named.items()))

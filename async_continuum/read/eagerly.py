@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import BindParameter, Select, Tuple
@@ -14,6 +14,8 @@ from async_continuum.build import find_blueprint
 from async_continuum.dialects import Keys, keys_for
 
 _KEYS = "loaded"
+_OF_CLASS = "primary_keys"
+"""What SQLAlchemy calls the keys of objects of which it loads what their own class adds."""
 
 
 class _Asked(Tuple):
@@ -38,9 +40,13 @@ def ask_with_one_parameter(state: ORMExecuteState) -> None:
     if not isinstance(given, dict) or not any(isinstance(value, list) for value in given.values()):
         return
     statement = state.statement
-    if not isinstance(statement, Select) or not state.is_relationship_load or not _is_from_versions(state):
+    if not isinstance(statement, Select) or statement.whereclause is None:
         return
-    if statement.whereclause is None:
+    if not state.is_relationship_load:
+        if _OF_CLASS in given and _is_of_versions(state):
+            _ask_for_class(statement, given, state)
+        return
+    if not _is_from_versions(state):
         return
     clauses: Iterator[Any] = visitors.iterate(statement.whereclause)
     for clause in clauses:
@@ -52,17 +58,40 @@ def ask_with_one_parameter(state: ORMExecuteState) -> None:
             return
 
 
-def _asked(clause: Any, given: dict[str, Any], state: ORMExecuteState) -> _Asked | None:
-    """Let the condition that a loader has just made, ``tuple IN parameter``, ask in our way, where there is one."""
+def _ask_for_class(statement: Select[Any], given: dict[str, Any], state: ORMExecuteState) -> None:
+    """Hand over the keys of a load of what a class adds in its own table, for versions of a query on one above it."""
+
+    def in_our_way(element: Any, **_: Any) -> Any:
+        if not isinstance(element, BinaryExpression) or not isinstance(element.left, Tuple):
+            return None
+        columns = list(element.left.clauses)
+        way = _way(element, columns, given, state)
+        if way is None:
+            return None
+        given.update(way.bind(given[_OF_CLASS], _KEYS))
+        return way.among(columns, _KEYS)
+
+    # Not in place: SQLAlchemy keeps the condition for all loads of the class.
+    asked: Any = visitors.replacement_traverse(statement, {}, in_our_way)
+    state.statement = asked
+
+
+def _way(clause: Any, columns: list[Any], given: Mapping[str, Any], state: ORMExecuteState) -> Keys | None:
+    """Choose how the keys of ``tuple IN parameter`` are handed over, where there is a better way."""
     if clause.operator is not operators.in_op or not isinstance(clause.right, BindParameter):
         return None
     keys = given.get(clause.right.key)
     if not keys or len(keys) == 1:
         return None
+    way = keys_for([column.type for column in columns], keys, state.session.get_bind(**state.bind_arguments).dialect)
+    return None if way.chunked else way
+
+
+def _asked(clause: Any, given: dict[str, Any], state: ORMExecuteState) -> _Asked | None:
+    """Let the condition that a loader has just made, ``tuple IN parameter``, ask in our way, where there is one."""
     columns = list(clause.left.clauses)
-    dialect = state.session.get_bind(**state.bind_arguments).dialect
-    way = keys_for([column.type for column in columns], keys, dialect)
-    if way.chunked:
+    way = _way(clause, columns, given, state)
+    if way is None:
         return None
     asked = _Asked(*columns)
     asked.name, asked.way = clause.right.key, way
@@ -78,3 +107,9 @@ def _is_from_versions(state: ORMExecuteState) -> bool:
     relation = next((each for each in reversed(path.path) if isinstance(each, RelationshipProperty)), None)
     blueprint = None if relation is None else find_blueprint(relation.parent.class_)
     return relation is not None and blueprint is not None and blueprint.version_class is relation.parent.class_
+
+
+def _is_of_versions(state: ORMExecuteState) -> bool:
+    mapper = state.bind_mapper
+    blueprint = None if mapper is None else find_blueprint(mapper.class_)
+    return mapper is not None and blueprint is not None and blueprint.version_class is mapper.class_
