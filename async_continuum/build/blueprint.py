@@ -99,6 +99,20 @@ def blueprint_of(target: object) -> Blueprint:
     return blueprint
 
 
+def blueprint_of_object(target: object) -> Blueprint:
+    """Find the blueprint of an object of a model.
+
+    Raises `ClassNotVersioned`, and `TypeError` for a class and for a version of one.
+    """
+    blueprint = blueprint_of(target)
+    name = blueprint.model.__name__
+    if isinstance(target, type):
+        raise TypeError(f"expected an object of {name}, got the class {target.__name__}")
+    if type(target) is not blueprint.model:
+        raise TypeError(f"expected an object of {name}, got the version {target!r}")
+    return blueprint
+
+
 def find_history(table: Table) -> TableHistory | None:
     """Find the history of a table; None where none is kept."""
     history = table.info.get(INFO)

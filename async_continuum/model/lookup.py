@@ -10,7 +10,15 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.sql import ColumnElement
 
 from async_continuum import read
-from async_continuum.build import Blueprint, blueprint_of, blueprints_of, find_blueprint, history_of, united
+from async_continuum.build import (
+    Blueprint,
+    blueprint_of,
+    blueprint_of_object,
+    blueprints_of,
+    find_blueprint,
+    history_of,
+    united,
+)
 from async_continuum.errors import ClassNotVersioned, ImproperlyConfigured
 from async_continuum.model.transaction import TransactionBase
 from async_continuum.model.version import Version
@@ -89,6 +97,14 @@ def versions_of(session: AnySession, model: type[M], key: Any) -> VersionQuery[V
 
 
 @overload
+def versions_of(session: AnySession, model: Version[M]) -> VersionQuery[Version[M]]: ...
+
+
+@overload
+def versions_of(session: Version[M]) -> VersionQuery[Version[M]]: ...
+
+
+@overload
 def versions_of(session: AnySession, model: S) -> VersionQuery[Version[S]]: ...
 
 
@@ -97,7 +113,7 @@ def versions_of(session: S) -> VersionQuery[Version[S]]: ...
 
 
 def versions_of(session: Any, model: Any = None, key: Any = _ABSENT) -> VersionQuery[Version[Any]]:
-    """Give the versions of an entity, alive or deleted: by class and key, or by its object.
+    """Give the versions of an entity, alive or deleted: by class and key, by its object, or by a version of it.
 
     ``versions_of(session, Article, 1)``, a tuple or a dict for a composite key; ``versions_of(article)`` in the
     object's own session, ``versions_of(session, article)`` in another. Raises `NoSession`, `TypeError` for a class
@@ -167,6 +183,8 @@ def changes_between(session: Any, model: Any, since: Moment, until: Moment) -> C
     would have to be done to go back. Raises `ClassNotVersioned`; awaiting it raises `ValueError` for an unknown
     transaction id.
     """
+    if not (model is None or isinstance(model, (type, Iterable))):
+        raise TypeError(f"changes_between() takes a model, a list of models or None, not {model!r}")
     models = [model] if isinstance(model, type) else _all_models() if model is None else list(model)
     for each in models:
         version_class(each)
@@ -196,6 +214,7 @@ def _all_models() -> list[type[Any]]:
 
 async def count_versions(instance: Any) -> int:
     """Count the versions of an object, in its own session. Raises `NoSession`."""
+    blueprint_of_object(instance)
     return await awaitable_versions(instance).count()
 
 
@@ -214,6 +233,7 @@ def is_modified(instance: Any) -> bool:
 
 def is_modified_or_deleted(instance: Any) -> bool:
     """Say whether an object is modified, or marked for deletion in its session; no IO."""
+    blueprint_of_object(instance)
     session = inspect(instance).session
     return (session is not None and instance in session.deleted) or is_modified(instance)
 

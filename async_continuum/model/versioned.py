@@ -11,7 +11,7 @@ from async_continuum.build import Blueprint, blueprint_of
 from async_continuum.declare import Options, Settings, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.model.version import Version
-from async_continuum.read import AnySession, VersionQuery, is_transient, session_of
+from async_continuum.read import AnySession, VersionQuery, is_transient, key_of, session_of
 
 M = TypeVar("M")
 
@@ -52,6 +52,9 @@ def awaitable_versions(self: M, session: AnySession | None = None) -> VersionQue
     """
     blueprint = blueprint_of(self)
     require_version_class(blueprint)
+    if type(self) is blueprint.version_class:
+        source = session_of(self, session)
+        return VersionQuery(lambda: source, blueprint, key_of(self))
     state: InstanceState[Any] = inspect(self)
     if session is None and is_transient(self):
         return VersionQuery(lambda: session_of(self), blueprint, state)

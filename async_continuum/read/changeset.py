@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_dict, instance_state
 from sqlalchemy.orm.exc import ObjectDeletedError
 
-from async_continuum.build import Blueprint, blueprint_of, find_blueprint, own_rows
+from async_continuum.build import Blueprint, blueprint_of, blueprint_of_object, find_blueprint, own_rows
 from async_continuum.operation import Change, Operation
 from async_continuum.read.held import refreshing
 from async_continuum.read.places import Place, identity, way_to
@@ -53,10 +53,14 @@ async def changesets(session: AnySession, versions: Iterable[Any]) -> dict[Any, 
     """Give the changeset of each version, in a number of queries that depends on their classes alone."""
     source = require_async(session)
     by_class: dict[type, list[Any]] = {}
+    if not isinstance(versions, Iterable):
+        raise TypeError(f"changesets() takes a list of versions, not {versions!r}")
     found = list(versions)
     for version in found:
         if type(version) not in by_class:
-            blueprint_of(version)
+            blueprint = blueprint_of(version)
+            if type(version) is not blueprint.version_class:
+                raise TypeError(f"changesets() takes versions of {blueprint.model.__name__}, not {version!r}")
             by_class[type(version)] = []
         by_class[type(version)].append(version)
     made: dict[Any, Changeset] = {}
@@ -101,7 +105,7 @@ def pending_changeset(instance: Any) -> Changeset:
 
     The old value of an attribute that was not loaded is unknown and given as None.
     """
-    blueprint = blueprint_of(instance)
+    blueprint = blueprint_of_object(instance)
     state: InstanceState[Any] = inspect(instance)
     changes = {}
     for name in blueprint.attributes:

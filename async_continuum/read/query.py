@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from dataclasses import dataclass, replace
+from operator import index as as_index
 from typing import Any, Generic, TypeVar, overload
 
 from sqlalchemy import Select, false, func, inspect, select
@@ -51,11 +52,15 @@ class VersionQuery(Generic[V]):
         return replace(self, _order=(*self._order, *clauses))
 
     def limit(self, limit: int | None) -> VersionQuery[V]:
-        """Give at most so many."""
+        """Give at most so many. Raises `ValueError` for fewer than none."""
+        if limit is not None and limit < 0:
+            raise ValueError(f"a limit is not below 0: {limit}")
         return replace(self, _limit=limit)
 
     def offset(self, offset: int) -> VersionQuery[V]:
-        """Leave out so many of the first."""
+        """Leave out so many of the first. Raises `ValueError` for fewer than none."""
+        if offset < 0:
+            raise ValueError(f"an offset is not below 0: {offset}; [-n:] gives the newest n")
         return replace(self, _offset=offset)
 
     def between(self, start: Moment, end: Moment) -> VersionQuery[V]:
@@ -191,7 +196,7 @@ class VersionQuery(Generic[V]):
     def __getitem__(self, index: int | slice) -> Coroutine[Any, Any, V] | VersionQuery[V]:
         if isinstance(index, slice):
             return self._slice(index)
-        return self._item(index)
+        return self._item(as_index(index))
 
     async def _item(self, index: int) -> V:
         found: list[V]

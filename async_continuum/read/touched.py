@@ -105,7 +105,9 @@ def _of_entity(blueprint: Blueprint, target: Any) -> Select[Any]:
 def _of_children(transaction_class: Any, blueprint: Blueprint, target: Any, name: str) -> Iterator[Select[Any]]:
     relations: Any = inspect(blueprint.model).relationships
     if name not in relations:
-        raise ValueError(f"{blueprint.model.__name__} has no relation {name!r}. It has: {', '.join(relations.keys())}.")
+        raise ValueError(
+            f"{blueprint.model.__name__} has no relation {name!r}. It has: {', '.join(relations.keys()) or 'none'}."
+        )
     relation: RelationshipProperty[Any] = relations[name]
     if relation.direction is RelationshipDirection.MANYTOONE:
         raise ValueError(f"{blueprint.model.__name__}.{name} leads to a parent, and not to children")

@@ -150,6 +150,8 @@ async def _changed_blueprints(session: AsyncSession, cls: type[TransactionBase],
 
 
 def _id_of(transaction: TransactionBase) -> int:
+    if not isinstance(transaction, TransactionBase):
+        raise TypeError(f"expected a Transaction, got {transaction!r}")
     identity = inspect(transaction).identity
     if identity is None:
         raise ValueError(f"{transaction!r}: its row comes with the first recorded flush")

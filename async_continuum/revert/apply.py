@@ -131,6 +131,8 @@ async def _prepare(
 async def _stored(version: Any, blueprint: Blueprint, source: AsyncSession) -> Any:
     # A version that is detached or lives in another session is left alone; what is not loaded is read in ours.
     state = inspect(version)
+    if state.identity is None:
+        raise RevertError("it was made by hand, and is no version that history holds.", version=version)
     if not {*blueprint.attributes, blueprint.operation, blueprint.begins} & set(state.unloaded):
         return version
     found = await source.get(blueprint.version_class, state.identity, populate_existing=True)

@@ -18,6 +18,8 @@ def read_paths(version: Any, blueprint: Blueprint, relations: Iterable[str]) -> 
     """Turn ``["tags", "tags.category"]`` into a tree. Raises `RevertError`, naming the class and the path."""
     if isinstance(relations, str):
         raise RevertError(f"relations={relations!r} must be a list of paths, [{relations!r}].", version=version)
+    if not isinstance(relations, Iterable):
+        raise RevertError(f"relations={relations!r} must be a list of paths; () is none.", version=version)
     tree: Paths = {}
     for path in relations:
         if not isinstance(path, str):
@@ -54,7 +56,7 @@ def _unknown(version: Any, models: Iterable[Blueprint], name: str, path: str) ->
     below = [each for mapper in mappers for each in mapper.self_and_descendants]
     names = sorted({prop.key for each in below for prop in each.relationships})
     close = get_close_matches(name, names, n=1)
-    known = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(names)}."
+    known = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(names) or 'none'}."
     model = " or ".join(mapper.class_.__name__ for mapper in mappers)
     return RevertError(f"{model} has no relation {name!r} (path {path!r}). {known}", version=version, path=path)
 

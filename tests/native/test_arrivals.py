@@ -76,8 +76,7 @@ BY_PARTS: dict[str, tuple[str, list[Any], list[Any]]] = {
         B_GONE,
     ),
     "others move": (
-        f"{GONE} UPDATE item SET id = gone.id + CASE item.id WHEN 2 THEN 0 ELSE 1 END FROM gone"
-        " WHERE item.id IN (2, 3)",
+        f"{GONE} UPDATE item SET id = item.id - gone.id FROM gone WHERE item.id IN (2, 3)",
         [(INS, "a"), (UPD, "b")],
         [(INS, "b"), (UPD, "c")],
     ),

@@ -143,6 +143,7 @@ async def read_one_entity(session: AsyncSession, article: Article) -> None:
     assert_type(versions_of(session, Article, 1), VersionQuery[Version[Article]])
     assert_type(versions_of(session, Article, (1, "two")), VersionQuery[Version[Article]])
     assert_type(versions_of(article), VersionQuery[Version[Article]])
+    assert_type(versions_of(version_class(Article)()), VersionQuery[Version[Article]])
 
 
 async def read_as_any_model(session: AsyncSession) -> None:
