@@ -214,7 +214,7 @@ def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = 
         begins=versions.c[history.begins].name,
         ends=None if history.ends is None else versions.c[history.ends].name,
         operation=versions.c[history.operation].name,
-        twins=tuple(column.name for column in table.primary_key.columns) if may_have_twins(history) else None,
+        twins=tuple(column.name for column in table.primary_key.columns) if _may_have_twins(history) else None,
         transaction=transaction_plan_of(transactions),
         on_truncate=history.settings.on_truncate,
         append_only=history.settings.append_only,
@@ -227,6 +227,11 @@ def plan_of(history: TableHistory, transactions: Table, *, entity: str | None = 
         chain=tuple(map(_chained, (leader, *leader.followers))) if leader.followers else (),
         names_class=column.name if column is not None and (classes or leader.followers) else None,
     )
+
+
+def _may_have_twins(history: TableHistory) -> bool:
+    # Rows without one of their ends are no links, and a unique constraint takes any number of them.
+    return may_have_twins(history) or (history.is_link and any(history.table.c[name].nullable for name in history.key))
 
 
 def companions_of(transactions: Table) -> tuple[CompanionPlan, ...]:
