@@ -10,6 +10,7 @@ from async_continuum.ext.alembic.compare import build_late_tables, write_plainly
 from async_continuum.ext.alembic.natively import compare_triggers
 from async_continuum.ext.alembic.past import FillOp, keep_history_whole
 from async_continuum.ext.alembic.renamed import RenameVersionedTableOp
+from async_continuum.ext.alembic.signing import RenameTransactionTableOp, keep_transactions
 from async_continuum.ext.alembic.triggers import (
     CreateVersionTriggersOp,
     DropVersionTriggersOp,
@@ -22,6 +23,7 @@ __all__ = [
     "DropVersionTriggersOp",
     "DropVersionedColumnOp",
     "FillOp",
+    "RenameTransactionTableOp",
     "RenameVersionedColumnOp",
     "RenameVersionedTableOp",
     "SyncVersionTriggersOp",
@@ -31,6 +33,7 @@ __all__ = [
 
 @comparators.dispatch_for("autogenerate", priority=DispatchPriority.LAST)
 def _finish(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    keep_transactions(context, upgrade_ops)
     write_plainly(context, upgrade_ops)
     keep_history_whole(context, upgrade_ops)
     compare_triggers(context, upgrade_ops)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from async_continuum.build import TableHistory
 from async_continuum.ext.alembic.known import Place, dialect_of, metadata_of, place_of, table_of, transactions_of
 from async_continuum.ext.alembic.past import FillOp, UnfilledOp
+from async_continuum.ext.alembic.signing import RenameTransactionTableOp
 from async_continuum.ext.alembic.triggers import (
     CreateVersionTriggersOp,
     DropVersionTriggersOp,
@@ -50,6 +51,7 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
     plans = dict(_plans(context))
     filled = {table_of(operation) for operation in upgrade_ops.ops if isinstance(operation, FillOp | UnfilledOp)}
     altered = set(_altered(upgrade_ops))
+    renames = any(isinstance(operation, RenameTransactionTableOp) for operation in upgrade_ops.ops)
     first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
     wanted: list[TriggerPlan] = []
@@ -63,7 +65,9 @@ def compare_triggers(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
         asked = {(top, name) for each in (before, plan) for name in _asked(each)}
         stale = there.get(place) != plan.fingerprint
         # What asks about columns is there only while they are, as they are.
-        apart = (versions in filled and refuses_data_steps(plan)) or (stale and not asked.isdisjoint(altered))
+        apart = (versions in filled and refuses_data_steps(plan)) or (
+            stale and (renames or not asked.isdisjoint(altered))
+        )
         if place in there and apart:
             first.append(DropVersionTriggersOp(before))
             last.append(CreateVersionTriggersOp(plan))
