@@ -15,19 +15,17 @@ from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage, children
 from async_continuum.manager.gaps import Gaps
 from async_continuum.manager.sharing import Sharing
-from async_continuum.manager.signature import Signature, move_back, move_loaded, send_changes
-from async_continuum.native import records
-from async_continuum.plugins import Flushed, Signing
-from async_continuum.record import (
-    Context,
-    FlushChanges,
-    TableChanges,
-    context_of,
-    meta_values,
-    moved_along,
-    transaction_values,
-    under,
+from async_continuum.manager.signature import (
+    Signature,
+    context_in,
+    move_back,
+    move_loaded,
+    send_changes,
+    signed_values,
 )
+from async_continuum.native import records
+from async_continuum.plugins import Flushed
+from async_continuum.record import Context, FlushChanges, TableChanges, moved_along
 from async_continuum.write import (
     Ledger,
     Ledgers,
@@ -77,6 +75,11 @@ class Recorder:
         for (connection, transaction_class), ledger in self.ledgers:
             if ledger.transaction_id is not None:
                 send_changes(self.session, connection, transaction_class, ledger.transaction_id)
+
+    def expect_later_ids(self, connection: Connection) -> None:
+        """Before one more statement that triggers see: learn the id that what is loaded may bear, to see it change."""
+        for place, ledger in self._sharing.unknown(self.session, connection, self.ledgers):
+            self._put(place, self.ledgers.at(place), ledger)
 
     def record_doomed(self, connection: Connection) -> None:
         """Version the rows that the statement to come takes away, and what the database takes away with them."""
@@ -173,7 +176,7 @@ class Recorder:
         """Let the objects in the session follow what was written, now that the flush has let go of them."""
         for transaction_class, signature in self.signatures.items():
             self.learn(transaction_class, signature.values)
-        if self._coverage.plugins.sees_flushes:
+        if self._coverage.plugins.sees_flushes or self._sharing.watches:
             for place, ledger in self.ledgers:
                 self._put(place, ledger, self._sharing.follow(place, ledger))
         self._sign()
@@ -239,6 +242,7 @@ class Recorder:
     def _restore(self, undone: SessionTransaction | Connection | None) -> None:
         before, self._moved = dict(self.ledgers), []
         self.ledgers.rolled_back(undone)
+        self._sharing.look_again()
         move_back(self.session, before, self.ledgers)
         self._sign()
 
@@ -285,16 +289,8 @@ class Recorder:
         return replace(target, renumber=self._sharing.renumber) if self._sharing.is_at(place) else target
 
     def _context(self) -> Context:
-        own, plugins = context_of(self.session), self._coverage.plugins
-        return under(own, plugins.contexts(self.session)) if plugins.plugins else own
+        return context_in(self.session, self._coverage.plugins)
 
     def _signed(self, place: Place) -> tuple[Mapping[str, Any], list[Rows]]:
         """Ask who and why, once: the values of a new transaction row, and the rows that come with it."""
-        context, plugins, signature = self._context(), self._coverage.plugins, self.signatures.get(place[1])
-        values = transaction_values(context, place[1].__mapper__.local_table)
-        if signature is not None:
-            values, context = {**values, **signature.values}, signature.over(context)
-        if not plugins.plugins and not context.meta:
-            return values, []
-        meta = meta_values(context, stored=plugins.stores_meta)
-        return values, plugins.transaction_rows(Signing(self.session, place[1], meta)) if plugins.plugins else []
+        return signed_values(self.session, self._coverage.plugins, place[1], self.signatures.get(place[1]))

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, update
+from sqlalchemy.orm import Session
 
 from async_continuum.build import TableHistory
 from async_continuum.manager.announcement import Announcement
 from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.signature import bears_ids
 from async_continuum.manager.triggers import translation
 from async_continuum.native import TransactionPlan, give_way, signed_as, take, transaction_plan_of
-from async_continuum.write import Ledger, Place, logger, move_versions, overtaken
+from async_continuum.write import Ledger, Ledgers, Place, logger, move_versions, overtaken
 
 
 class Sharing:
     """Hands the id of a session's transaction to triggers, and takes theirs. Lives as long as the recorder."""
 
-    __slots__ = ("_announcement", "_coverage")
+    __slots__ = ("_announcement", "_coverage", "_looked_through", "watches")
 
     def __init__(self, coverage: Coverage, announcement: Announcement) -> None:
         self._coverage = coverage
         self._announcement = announcement
+        self._looked_through = 0
+        self.watches = False
+        """Whether the session holds what bears an id that triggers may change."""
+
+    def unknown(self, session: Session, connection: Connection, ledgers: Ledgers) -> Iterator[tuple[Place, Ledger]]:
+        """Ask under which ids triggers have signed, where objects in the session may bear them and it does not know."""
+        # Before each statement: what has been loaded meanwhile has made the session hold more.
+        if len(session.identity_map) == self._looked_through:
+            return
+        self._looked_through = len(session.identity_map)
+        for transaction_class in self._coverage.native:
+            place = (connection, transaction_class)
+            if ledgers.at(place).transaction_id is None and bears_ids(session, transaction_class):
+                found = signed_as(connection, _plan(*place), stays=False)
+                if found is not None:
+                    self.watches = True
+                    yield place, replace(ledgers.at(place), transaction_id=found)
+
+    def look_again(self) -> None:
+        """Take nothing for known any more: a rollback to a savepoint may have undone it."""
+        self._looked_through = 0
 
     def is_at(self, place: Place) -> bool:
         """Say whether triggers sign with the same transaction table at this place."""

@@ -11,8 +11,9 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from async_continuum.build import blueprints_of
-from async_continuum.record import Context
-from async_continuum.write import Ledger, Ledgers, Place, companions
+from async_continuum.plugins import Plugins, Signing
+from async_continuum.record import Context, context_of, meta_values, transaction_values, under
+from async_continuum.write import Ledger, Ledgers, Place, Rows, companions
 
 
 class Signature:
@@ -93,6 +94,33 @@ def send_changes(session: Session, connection: Connection, transaction_class: An
     connection.execute(update(table).where(table.c.id == transaction_id).values(values))  # type: ignore[arg-type]
     for name, value in changed.items():
         set_committed_value(instance, name, value)
+
+
+def context_in(session: Session, plugins: Plugins) -> Context:
+    """Give what is known of who writes in a session, and why: its own context, over that of plugins."""
+    own = context_of(session)
+    return under(own, plugins.contexts(session)) if plugins.plugins else own
+
+
+def signed_values(
+    session: Session, plugins: Plugins, transaction_class: Any, signature: Signature | None
+) -> tuple[Mapping[str, Any], list[Rows]]:
+    """Ask who and why, once: the values of a new transaction row, and the rows that come with it."""
+    context = context_in(session, plugins)
+    values = transaction_values(context, transaction_class.__mapper__.local_table)
+    if signature is not None:
+        values, context = {**values, **signature.values}, signature.over(context)
+    if not plugins.plugins and not context.meta:
+        return values, []
+    meta = meta_values(context, stored=plugins.stores_meta)
+    return values, plugins.transaction_rows(Signing(session, transaction_class, meta)) if plugins.plugins else []
+
+
+def bears_ids(session: Session, transaction_class: Any) -> bool:
+    """Say whether a session holds any object that bears the id of a transaction of this class."""
+    bearing = {blueprint.version_class for blueprint in blueprints_of(transaction_class)}
+    bearing |= {transaction_class, *(each.model for each in companions(transaction_class.__mapper__.local_table))}
+    return any(type(instance) in bearing for instance in session.identity_map.values())
 
 
 def move_loaded(session: Session, transaction_class: Any, old: int, new: int) -> None:

@@ -158,6 +158,8 @@ class Watch:
             if session is not None and recorder is not None:
                 statement = None if context is None else context.invoked_statement
                 table = getattr(statement, "table", None)
+                if recorder.announcement.sees_writes:
+                    recorder.expect_later_ids(connection)
                 recorder.announcement.before_write(connection, table, flushing=self._is_flushing(session))
         # DDL has none.
         if context is None or own:
