@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from async_continuum.native import beside, joined, usual
+from async_continuum.native import beside, joined, meanwhile, usual
 from async_continuum.native import lookups as look
 from async_continuum.native import recording as part
 from async_continuum.native.chained import words_of_chain
@@ -42,13 +42,14 @@ DECLARE
     ac_n record;
     ac_moved pg_catalog.bool;
     ac_taken pg_catalog.bool := false;
+    ac_turned pg_catalog.bool := {meanwhile.is_turned(w)};
 BEGIN
     IF ac_off {NE} '' AND (ac_off {EQ} '*' OR pg_catalog.strpos(ac_off, {literal(f"|{plan.fullname}|")}) {NE} 0) THEN
         {off}
     END IF;
     IF pg_catalog.split_part(ac_setting, ':', 2) {EQ} {_XID} THEN
         ac_tx := pg_catalog.split_part(ac_setting, ':', 1)::pg_catalog.int8;{another}
-    END IF;
+    END IF;{meanwhile.note_depth(w)}
 {body}
     IF ac_taken THEN{beside.forget_class(w)}
         {_look_again("ac_tx")}
@@ -62,13 +63,16 @@ def _insert(w: Words) -> str:
     take = part.take(f"EXISTS (SELECT FROM {new_rows} n)")
     rows = part.stored_among(w, "new_rows")
     if w.plan.twins is not None:
-        return take + _live(w, rows, "0", inserted=True)
+        return take + meanwhile.require_current(w, rows) + _live(w, rows, "0", inserted=True)
+    current = meanwhile.require_current(w, new_rows)
     return f"""{take}
-    IF NOT EXISTS (SELECT FROM {new_rows} n CROSS JOIN LATERAL {look.newest(w, "true")}) THEN
+    IF ac_turned IS NOT TRUE AND NOT EXISTS (
+        SELECT FROM {new_rows} n CROSS JOIN LATERAL {look.newest(w, "true")}
+    ) THEN
         INSERT INTO {w.versions} ({w.target}) SELECT {w.of("n")}, ac_tx, 0{w.all_changed} FROM {new_rows} n;
         {beside.name_class(w, new_rows)}
         RETURN NULL;
-    END IF;{usual.note_arrivals(w, new_rows)}{_live(w, rows, "0", inserted=True)}"""
+    END IF;{current}{usual.note_arrivals(w, new_rows)}{_live(w, rows, "0", inserted=True)}"""
 
 
 def _update(w: Words) -> str:
@@ -80,7 +84,8 @@ def _update(w: Words) -> str:
         known = f"(SELECT true FROM old_rows o WHERE {w.same('o', 'n')} LIMIT 1) IS NULL"
         hint = f"CASE WHEN {known} THEN 0 ELSE 1 END"
         take = part.take("EXISTS (SELECT FROM new_rows)")
-        return f"""{take}{part.give_way(w, both)}{part.record_gone(w, gone, deleted=False)}{_live(w, rows, hint)}"""
+        gone_first = f"{part.give_way(w, both)}{part.record_gone(w, gone, deleted=False)}"
+        return f"{take}{meanwhile.require_current(w, rows)}{gone_first}{_live(w, rows, hint)}"
     rows, new_rows = part.stored_among(w, "new_rows"), w.only("new_rows")
     known = f"(SELECT true AS found FROM ONLY {w.versions} v WHERE {w.same('v', 'n')} LIMIT 1) known"
     hint = f"CASE WHEN o.{quoted(w.plan.key[0])} IS NULL THEN 0 ELSE 1 END"
@@ -90,8 +95,13 @@ def _update(w: Words) -> str:
     # Planned each time, for the number of rows that there are: nothing else pairs old and new rows.
     paired = f"EXECUTE {_as_text(paired)} USING ac_tx;{beside.name_class(w, rows)}"
     anything = f"{part.says_something(w, new_rows)} OR EXISTS (SELECT FROM {gone} n)"
-    first = part.take(anything) if w.plan.ends is None else usual.update(w)
-    return f"""{first}{part.give_way(w, both)}
+    first = part.take(anything)
+    if w.plan.ends is not None:
+        first = f"""
+    IF ac_turned THEN{part.take()}
+    ELSE{usual.update(w)}
+    END IF;"""
+    return f"""{first}{meanwhile.require_current(w, "new_rows")}{part.give_way(w, both)}
     IF EXISTS (SELECT FROM {gone} n) THEN{part.record_gone(w, gone, deleted=False)}
     END IF;
     IF {part.says_something(w, rows)} THEN{part.close_changed(w, rows)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from async_continuum.native import lookups as look
+from async_continuum.native import meanwhile
 from async_continuum.native import recording as part
 from async_continuum.native.chained import ChainedWords, LeadingWords, words_of_chain
 from async_continuum.native.plan import TriggerPlan
@@ -30,7 +31,10 @@ def recording(plan: TriggerPlan, role: str) -> str:
     keys = top.keys_of(own, rows)
     alive = part.stored_among(top, keys)
     lock = "" if own is top else _lock(top, keys)
-    steps = [lock, _take(top, own, role, keys, alive), _at_once(top, own, role), part.give_way(top, keys)]
+    steps = [lock, _take(top, own, role, keys, alive), _at_once(top, own, role)]
+    if role in ("insert", "update"):
+        steps.append(meanwhile.require_current(top, keys))
+    steps.append(part.give_way(top, keys))
     if own is top and role != "insert":
         steps.append(_ended(top, role))
     if role != "truncate":
