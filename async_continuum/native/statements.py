@@ -73,8 +73,9 @@ def _guards(plan: TriggerPlan) -> list[str]:
     closes = "false"
     if plan.ends is not None:
         rest = (*plan.columns, plan.begins, plan.operation)
-        old, new = (f"ROW({w.of(each, rest)})::pg_catalog.record" for each in ("OLD", "NEW"))
-        closes = f"OLD.{w.ends} IS NULL AND NEW.{w.ends} IS NOT NULL AND {old} OPERATOR(pg_catalog.*=) {new}"
+        # By the function of *=: between two ROW() as a dump writes them, the operator would be one of their columns.
+        same = ", ".join(f"ROW({w.of(each, rest)})" for each in ("OLD", "NEW"))
+        closes = f"OLD.{w.ends} IS NULL AND NEW.{w.ends} IS NOT NULL AND pg_catalog.record_image_eq({same})"
     events = (
         f"UPDATE ON @@versions@@ FOR EACH ROW WHEN (({closes}) IS NOT TRUE)",
         "DELETE ON @@versions@@ FOR EACH ROW",
