@@ -13,6 +13,13 @@ from async_continuum.build.table import TableHistory, build_table
 from async_continuum.declare import Settings
 
 _INFO = "async_continuum"
+_OF_ALL = (
+    "table_name",
+    "transaction_column_name",
+    "end_transaction_column_name",
+    "operation_type_column_name",
+    "strategy",
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,12 +66,20 @@ def _given(mapper: Mapper[Any]) -> Iterator[tuple[RelationshipProperty[Any], Any
             yield prop, prop._init_args.secondary.argument
 
 
-def build_link(table: Table, settings: Settings, *, model: type, transaction_class: Any) -> LinkBlueprint | None:
-    """Build the version table of an association table; None where it has one, of its own or as a model's table."""
+def build_link(
+    table: Table, settings: Settings, defaults: Settings, *, model: type, transaction_class: Any
+) -> LinkBlueprint | None:
+    """Build the version table of an association table; None where it has one, of its own or as a model's table.
+
+    It is shaped by the options of all classes, ``defaults``, as Continuum's is: it belongs to both of its ends, and
+    which of them is built first is chance.
+    """
     if _INFO in table.info:
         return None
     key = _key(table)
-    history = build_table(table, list(table.c), key, replace(settings, record_if=None), model=model, attributes=())
+    shared = {name: getattr(defaults, name) for name in _OF_ALL}
+    settings = replace(settings, record_if=None, **shared)
+    history = build_table(table, list(table.c), key, settings, model=model, attributes=())
     history = replace(history, is_link=True)
     table.info[_INFO] = history
     return LinkBlueprint(history, transaction_class, model)

@@ -215,7 +215,8 @@ class Intake:
 
     def _build_link(self, table: Table, mapper: Mapper[Any], settings: Settings) -> None:
         transaction_class = self._transaction_class_for(mapper)
-        link = build_link(table, settings, model=mapper.class_, transaction_class=transaction_class)
+        defaults = self._configuration.settings
+        link = build_link(table, settings, defaults, model=mapper.class_, transaction_class=transaction_class)
         if link is not None:
             self._coverage.links[table] = link
             # Association tables are often declared before the tables that they refer to.

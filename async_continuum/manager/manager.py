@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session
@@ -12,6 +12,7 @@ from async_continuum.declare import declared_options, read_options
 from async_continuum.errors import ImproperlyConfigured
 from async_continuum.manager.choosing import ChoosyTracker
 from async_continuum.manager.coverage import Coverage
+from async_continuum.manager.gone import missing
 from async_continuum.manager.intake import Configuration, Intake
 from async_continuum.manager.listeners import Listeners
 from async_continuum.manager.native_tracking import NativeTracker
@@ -35,6 +36,11 @@ class VersioningManager:
         self._coverage = Coverage()
         self._sessions = Sessions(self, self._coverage, self.covers)
         self._intake: Intake | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing(self, name)
 
     @property
     def is_active(self) -> bool:

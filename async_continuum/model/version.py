@@ -37,7 +37,8 @@ class _OpenAttributes(type):
             if any(name in vars(base) for base in cls.__mro__):
                 # Not getattr: an attribute that says why it is not there would come back here for ever.
                 return type.__getattribute__(cls, name)
-        raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
+        said = f"type object {cls.__name__!r} has no attribute {name!r}"
+        raise AttributeError(f"{said}; here: select({cls.__name__})" if name == "query" else said)
 
 
 class Version(AsyncAttrs, Generic[M], metaclass=_OpenAttributes):

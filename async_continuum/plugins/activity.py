@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, String, Unicode, and_, bindparam, event, inspect, update
+from sqlalchemy import JSON, BigInteger, Column, Index, String, Unicode, and_, bindparam, event, inspect, null, update
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import set_committed_value
@@ -68,12 +68,7 @@ class ActivityBase(AsyncAttrs):
         Raises `ValueError` for one that was never stored.
         """
         reference = to_reference(inspect(instance), cls.__mapper__.registry)  # type: ignore[attr-defined]
-        columns: Any = cls
-        clauses = [
-            and_(getattr(columns, f"{each}_type") == reference.type, getattr(columns, f"{each}_key") == reference.key)
-            for each in ROLES
-            if role in (None, each)
-        ]
+        clauses = [_names(cls, each, reference) for each in ROLES if role in (None, each)]
         if not clauses:
             raise ValueError(f"role={role!r} is neither 'object' nor 'target'")
         return clauses[0] if len(clauses) == 1 else clauses[0] | clauses[1]
@@ -222,6 +217,15 @@ class ActivityPlugin(Plugin):
     @property
     def _columns(self) -> list[str]:
         return ["transaction_id", *(f"{role}_{part}" for role in ROLES for part in ("type", "id", "key", "tx_id"))]
+
+
+def _names(activity: Any, role: str, reference: Reference) -> ColumnElement[bool]:
+    key = getattr(activity, f"{role}_key")
+    same: ColumnElement[bool] = key == reference.key
+    if reference.number is not None:
+        # An activity of Continuum's has no other.
+        same |= and_(key.is_(null()), getattr(activity, f"{role}_id") == reference.number)
+    return and_(getattr(activity, f"{role}_type") == reference.type, same)
 
 
 def _compares_json(*_: Any, dialect: Any, **__: Any) -> bool:

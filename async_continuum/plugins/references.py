@@ -47,11 +47,15 @@ class Reference:
     def place(self) -> Place:
         return self.type, self.values
 
+    @property
+    def number(self) -> int | None:
+        """The key where it is one integer, which is all that Continuum stores of it."""
+        alone = self.values[0] if len(self.values) == 1 else None
+        return alone if isinstance(alone, int) and not isinstance(alone, bool) else None
+
     def columns(self, role: str, newest: int | None) -> dict[str, Any]:
         """Give what is stored of it; ``newest`` is the transaction of its newest version."""
-        alone = self.values[0] if len(self.values) == 1 else None
-        number = alone if isinstance(alone, int) and not isinstance(alone, bool) else None
-        parts = {"type": self.type, "id": number, "key": self.key, "tx_id": newest}
+        parts = {"type": self.type, "id": self.number, "key": self.key, "tx_id": newest}
         return {f"{role}_{name}": value for name, value in parts.items()}
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert, inspect, text, update
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, selectinload
 
-from async_continuum import Versioned, version_table
+from async_continuum import Versioned, as_of, verify, version_class, version_table
 from tests.kit.own import new_base
 from tests.links.magazine import links
 
@@ -336,3 +336,54 @@ async def test_a_link_follows_a_key_that_the_orm_moves(own, database):
             (5, 1, "INSERT"),
             (5, 2, "INSERT"),
         ]
+
+
+@pytest.mark.parametrize(
+    "of_all",
+    [
+        {"strategy": "validity"},
+        {"table_name": "%s_past", "transaction_column_name": "tx", "strategy": "subquery"},
+    ],
+    ids=["defaults", "options"],
+)
+@pytest.mark.parametrize("first", [True, False])
+async def test_its_version_table_is_shaped_by_the_options_of_all_and_not_of_one_end(own, database, of_all, first):
+    """As Continuum's is, whose rows of links would not be found; which end is built first is chance."""
+    Base, manager = own(options=of_all)
+    mine = {"table_name": "%s_hist", "end_transaction_column_name": "over", "strategy": "validity"}
+    table = association(Base.metadata)
+
+    class Tag(Versioned, Base):
+        __versioned__ = {} if first else mine
+        __tablename__ = "tag"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        articles: Mapped[list["Article"]] = relationship(secondary=table, back_populates="tags")
+
+    class Article(Versioned, Base):
+        __versioned__ = mine if first else {}
+        __tablename__ = "article"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tags: Mapped[list["Tag"]] = relationship(secondary=table, back_populates="articles")
+
+    versions = version_table(table)
+    assert versions.name == of_all.get("table_name", "%s_version") % "article_tag"
+    begins = of_all.get("transaction_column_name", "transaction_id")
+    ends = ["end_transaction_id"] if of_all["strategy"] == "validity" else []
+    assert list(versions.c.keys()) == ["article_id", "tag_id", begins, *ends, "operation_type"]
+
+    sessions = await database(Base, manager)
+    async with sessions() as session:
+        session.add(Article(id=1, tags=[Tag(id=1)]))
+        await session.commit()
+        article = await session.get_one(Article, 1)
+        (await article.awaitable_attrs.tags).clear()
+        await session.commit()
+        Version = version_class(Article)
+        version = await article.awaitable_versions().options(selectinload(Version.tags)).first()
+        assert [tag.id for tag in version.tags] == [1]
+        async with as_of(session, version) as past:
+            then = await past.get(Article, 1, options=[selectinload(Article.tags)])
+            assert [tag.id for tag in then.tags] == [1]
+        await version.revert(session, relations=["tags"])
+        await session.commit()
+        assert await verify(session, Article, Tag) == []

@@ -1,7 +1,7 @@
 """Activities name any entity, without a flush before, and give it as it is and as it was."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 import async_continuum as ac
@@ -110,6 +110,26 @@ async def test_activities_of_an_entity_are_found_by_its_object(session, models, 
     assert await verbs(activity_of.concerns(seat, role="object")) == ["two"]
     with pytest.raises(ValueError, match="neither"):
         activity_of.concerns(seat, role="subject")
+
+
+async def test_activities_of_continuum_which_has_no_column_for_a_key_are_found_as_well(session, models, activity_of):
+    article = models.Article(id=1, name="a")
+    session.add_all([article, models.Article(id=2, name="b"), activity_of(verb="ours", object=article)])
+    await session.commit()
+    table, version = activity_of.__table__, await article.awaitable_versions().first()
+    theirs = {"object_type": "Article", "object_tx_id": version.transaction_id}
+    rows = [("one", 1), ("another", 2)]
+    await session.execute(
+        insert(table),
+        [
+            {"verb": verb, "object_id": number, "transaction_id": version.transaction_id, **theirs}
+            for verb, number in rows
+        ],
+    )
+    found = (await session.scalars(select(activity_of).where(activity_of.concerns(article)).order_by("id"))).all()
+    assert [activity.verb for activity in found] == ["ours", "one"]
+    assert await found[1].object(session) is article
+    assert await found[1].object_version(session) is version
 
 
 async def test_a_page_needs_a_constant_number_of_statements(sessions, session, models, activity_of, statements):
