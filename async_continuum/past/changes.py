@@ -15,7 +15,7 @@ from async_continuum.past.comparison import Comparison, refuse_present
 from async_continuum.past.moments import Moments
 from async_continuum.past.session import present_of
 from async_continuum.past.signed import parameter_for
-from async_continuum.read import Moment, difference, refresh_held
+from async_continuum.read import Moment, difference, not_below_0, refresh_held
 
 V = TypeVar("V")
 
@@ -75,12 +75,12 @@ class ChangesBetween(Generic[V]):
         return replace(self, _order=(*self._order, *clauses))
 
     def limit(self, limit: int | None) -> ChangesBetween[V]:
-        """Give at most so many."""
-        return replace(self, _limit=limit)
+        """Give at most so many. Raises `ValueError` for fewer than none."""
+        return replace(self, _limit=not_below_0("limit", limit))
 
     def offset(self, offset: int) -> ChangesBetween[V]:
-        """Leave out so many of the first."""
-        return replace(self, _offset=offset)
+        """Leave out so many of the first. Raises `ValueError` for fewer than none."""
+        return replace(self, _offset=not_below_0("offset", offset))
 
     async def all(self) -> list[EntityChange[V]]:
         """Give the list; the same as awaiting the query."""

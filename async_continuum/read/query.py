@@ -53,15 +53,11 @@ class VersionQuery(Generic[V]):
 
     def limit(self, limit: int | None) -> VersionQuery[V]:
         """Give at most so many. Raises `ValueError` for fewer than none."""
-        if limit is not None and limit < 0:
-            raise ValueError(f"a limit is not below 0: {limit}")
-        return replace(self, _limit=limit)
+        return replace(self, _limit=not_below_0("limit", limit))
 
     def offset(self, offset: int) -> VersionQuery[V]:
         """Leave out so many of the first. Raises `ValueError` for fewer than none."""
-        if offset < 0:
-            raise ValueError(f"an offset is not below 0: {offset}; [-n:] gives the newest n")
-        return replace(self, _offset=offset)
+        return replace(self, _offset=not_below_0("offset", offset))
 
     def between(self, start: Moment, end: Moment) -> VersionQuery[V]:
         """Keep the versions made in [start, end], two moments."""
@@ -227,3 +223,13 @@ class VersionQuery(Generic[V]):
             left = max(self._limit - start, 0)
             length = left if length is None else min(length, left)
         return replace(self, _offset=self._offset + start, _limit=length)
+
+
+N = TypeVar("N", bound=int | None)
+
+
+def not_below_0(name: str, number: N) -> N:
+    """Take a number of rows. Raises `ValueError` for fewer than none, which databases take for something else."""
+    if number is not None and number < 0:
+        raise ValueError(f"{name} is not below 0: {number}")
+    return number

@@ -84,12 +84,13 @@ async def test_models_are_due(session: Any, version: Any) -> None:
         ac.changes_between(session, version, 1, 2)
 
 
-async def test_numbers_are_due(version: Any) -> None:
+async def test_numbers_are_due(session: Any, version: Any) -> None:
     query = versions_of(version)
-    with pytest.raises(ValueError, match="a limit is not below 0"):
-        query.limit(-1)
-    with pytest.raises(ValueError, match="an offset is not below 0"):
-        query.offset(-1)
+    for each in (query, ac.changes_between(session, Leaf, 1, 2)):
+        with pytest.raises(ValueError, match="limit is not below 0: -1"):
+            each.limit(-1)
+        with pytest.raises(ValueError, match="offset is not below 0: -1"):
+            each.offset(-1)
     index: Any = 1.5
     with pytest.raises(TypeError, match="float"):
         await query[index]
