@@ -11,16 +11,20 @@ from async_continuum.native.plan import TriggerPlan
 from async_continuum.native.text import ROLES, relation, trigger_name
 
 PARTIAL = "async_continuum incomplete"
-"""What stands for the fingerprint where some triggers of a table are missing, switched off, or of another making."""
+"""What stands for the fingerprint where some triggers of a table are missing, switched off, or of another making or
+schema."""
 
 _INSTALLED = text(
     """
     SELECT n.nspname, c.relname,
-        count(*) = :number AND count(DISTINCT d.description) = 1 AND bool_and(t.tgenabled IN ('O', 'A')),
+        count(*) = :number AND count(DISTINCT d.description) = 1 AND bool_and(t.tgenabled IN ('O', 'A'))
+            -- They name their tables in full: of a schema that is called otherwise now, they would write elsewhere.
+            AND bool_or(strpos(p.prosrc, quote_ident(n.nspname) || '.' || quote_ident(c.relname)) > 0),
         min(d.description), pg_catalog.pg_table_is_visible(c.oid)
     FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
     LEFT JOIN pg_catalog.pg_description d
         ON d.objoid = t.oid AND d.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
     WHERE NOT t.tgisinternal AND t.tgname = ANY (CAST(:names AS text[]))

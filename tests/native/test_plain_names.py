@@ -72,6 +72,13 @@ async def test_a_fingerprint_tells_what_is_missing_or_of_another_making(engine: 
         assert await connection.run_sync(stale, [PLAN, other]) == [other]
         await connection.exec_driver_sql("ALTER TABLE part DISABLE TRIGGER async_continuum_delete")
         assert await connection.run_sync(stale, [PLAN]) == [PLAN]
+        await connection.exec_driver_sql("ALTER TABLE part ENABLE TRIGGER async_continuum_delete")
+        assert await connection.run_sync(stale, [PLAN]) == []
+        await connection.exec_driver_sql("ALTER SCHEMA public RENAME TO tenant")
+        await connection.exec_driver_sql("SET LOCAL search_path = tenant")
+        assert await connection.run_sync(stale, [PLAN]) == [PLAN]
+        await connection.run_sync(create_triggers, PLAN)
+        assert await connection.run_sync(stale, [PLAN]) == []
         await connection.run_sync(drop_triggers, PLAN)
         await connection.run_sync(drop_triggers, PLAN)
         assert await connection.run_sync(installed) == {}
