@@ -458,6 +458,8 @@ def _(base):
         # Found by its name, which the version class has as well.
         editions = relationship("ArticleVersion", back_populates="article")
 
+    # A registry holds classes weakly, and until mappers are configured nobody else holds this one.
+    Article.edition_class = ArticleVersion
     return Article
 
 
